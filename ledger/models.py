@@ -1,0 +1,255 @@
+"""What is owed and why: attributions, closed periods, statement lines, double entry.
+
+Nothing here is ever edited or removed; triggers refuse it. A correction is a new entry. Amounts are integers
+in rao; sums are checked in code when written and by the database at commit.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import BigIntegerRangeField, RangeOperators
+from django.db import models
+from django.db.models import F, Q
+
+from chain.fields import RaoField
+from chain.models import ADDRESS_LENGTH, Conversion, Side, Yield
+from partners.models import Agreement, Partner
+
+
+class Attribution(models.Model):
+    """Proof that one yield's take was split over its delegators to the last rao (LE1).
+
+    The shares themselves are re-derived from positions on demand; `digest` is the SHA-256 of their canonical
+    text (`ledger.attribution.digest`), so any later derivation can be compared with what was attributed.
+    """
+
+    source = models.OneToOneField(Yield, on_delete=models.PROTECT, related_name="attribution")
+    take_rao = RaoField(help_text="Sum over delegators; equals the yield's take.")
+    delegator_count = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ["-source_id"]
+        constraints = [models.CheckConstraint(condition=Q(take_rao__gte=0), name="attribution_not_negative")]
+
+    def __str__(self) -> str:
+        return f"attribution of {self.source}"
+
+
+class Period(models.Model):
+    """A closed, half-open span of blocks. A row exists only once the period is closed; closing is final.
+
+    No two closed periods overlap, so a day and its month can never both become due (LE6).
+    """
+
+    class Kind(models.TextChoices):
+        DAY = "DAY", "Day"
+
+    key = models.CharField(max_length=10, unique=True, help_text="UTC day, YYYY-MM-DD.")
+    kind = models.CharField(max_length=5, choices=Kind.choices, default=Kind.DAY)
+    start_at = models.DateTimeField()
+    end_at = models.DateTimeField()
+    blocks = BigIntegerRangeField()
+    manifest = models.JSONField(help_text="Inputs, rules and code the period was closed with.")
+    manifest_hash = models.CharField(max_length=64)
+    closed_at = models.DateTimeField()
+    closed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, help_text="Empty: the scheduler."
+    )
+
+    class Meta:
+        ordering = ["-start_at"]
+        constraints = [
+            ExclusionConstraint(name="period_no_overlap", expressions=[("blocks", RangeOperators.OVERLAPS)]),
+            models.CheckConstraint(condition=Q(end_at__gt=F("start_at")), name="period_ends_after_start"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class PartnerTake(models.Model):
+    """The part of one yield's take that one agreement's delegators earned; without agreement, nobody's: our own.
+
+    Per yield the rows add up to its take, checked at commit.
+    """
+
+    period = models.ForeignKey(Period, on_delete=models.PROTECT, related_name="partner_takes")
+    source = models.ForeignKey(Yield, on_delete=models.PROTECT, related_name="partner_takes")
+    partner = models.ForeignKey(Partner, null=True, on_delete=models.PROTECT, related_name="+")
+    agreement = models.ForeignKey(Agreement, null=True, on_delete=models.PROTECT, related_name="+")
+    rate_bps = models.PositiveIntegerField(default=0)
+    delegator_count = models.PositiveIntegerField()
+    take_rao = RaoField()
+
+    class Meta:
+        ordering = ["source", "agreement"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "agreement"], nulls_distinct=False, name="partner_take_once_per_agreement"
+            ),
+            models.CheckConstraint(condition=Q(take_rao__gte=0), name="partner_take_not_negative"),
+            models.CheckConstraint(
+                condition=Q(partner__isnull=True, agreement__isnull=True, rate_bps=0)
+                | Q(partner__isnull=False, agreement__isnull=False),
+                name="partner_take_has_both_or_neither",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.partner or 'own'}: {self.take_rao} of {self.source}"
+
+
+class DelegatorTake(models.Model):
+    """What one delegator earned the validator in a closed period, per pool and side, and whose they were.
+
+    Per (period, hotkey, netuid, side) the rows add up to the take of the period's yields, checked at commit.
+    """
+
+    period = models.ForeignKey(Period, on_delete=models.PROTECT, related_name="delegator_takes")
+    hotkey = models.CharField(max_length=ADDRESS_LENGTH)
+    netuid = models.PositiveIntegerField()
+    side = models.CharField(max_length=5, choices=Side.choices)
+    coldkey = models.CharField(max_length=ADDRESS_LENGTH)
+    partner = models.ForeignKey(Partner, null=True, on_delete=models.PROTECT, related_name="+")
+    take_rao = RaoField()
+
+    class Meta:
+        ordering = ["period", "hotkey", "netuid", "side", "coldkey"]
+        indexes = [models.Index(fields=["coldkey"]), models.Index(fields=["partner", "period"])]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["period", "hotkey", "netuid", "side", "coldkey", "partner"],
+                nulls_distinct=False,
+                name="delegator_take_once",
+            ),
+            models.CheckConstraint(condition=Q(take_rao__gte=0), name="delegator_take_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.coldkey} {self.period_id}"
+
+
+class ConversionAllocation(models.Model):
+    """The part of a conversion that sold the take of one yield, first in, first out (LE4).
+
+    What a conversion sold beyond the unsold take has no row: it was the owner's own stake.
+    """
+
+    period = models.ForeignKey(Period, on_delete=models.PROTECT, related_name="allocations")
+    conversion = models.ForeignKey(Conversion, on_delete=models.PROTECT, related_name="allocations")
+    source = models.ForeignKey(Yield, on_delete=models.PROTECT, related_name="allocations")
+    alpha_rao = RaoField()
+    tao_rao = RaoField()
+
+    class Meta:
+        ordering = ["conversion", "source"]
+        constraints = [
+            models.UniqueConstraint(fields=["conversion", "source"], name="allocation_once"),
+            models.CheckConstraint(condition=Q(alpha_rao__gt=0) & Q(tao_rao__gte=0), name="allocation_valid"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.alpha_rao} of {self.source}"
+
+
+class CommissionLine(models.Model):
+    """One line of a partner's statement: what their delegators earned in TAO and the partner's part of it.
+
+    `base_rao` is take in TAO: root take as credited in the period, alpha take as it was converted in it.
+    """
+
+    period = models.ForeignKey(Period, on_delete=models.PROTECT, related_name="commission_lines")
+    partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="commission_lines")
+    agreement = models.ForeignKey(Agreement, on_delete=models.PROTECT, related_name="+")
+    hotkey = models.CharField(max_length=ADDRESS_LENGTH)
+    netuid = models.PositiveIntegerField()
+    side = models.CharField(max_length=5, choices=Side.choices)
+    base_rao = RaoField()
+    rate_bps = models.PositiveIntegerField()
+    commission_rao = RaoField()
+
+    class Meta:
+        ordering = ["period", "partner", "hotkey", "netuid", "side", "agreement"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["period", "agreement", "hotkey", "netuid", "side"], name="commission_line_once"
+            ),
+            models.CheckConstraint(condition=Q(base_rao__gte=0), name="commission_base_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.partner} {self.period_id} {self.side}"
+
+
+class Account(models.Model):
+    """A ledger account in one currency. Debits are positive, credits negative; a debt to a partner is negative."""
+
+    class Kind(models.TextChoices):
+        TAKE = "TAKE", "Take realised in TAO"
+        OWN_SHARE = "OWN_SHARE", "The validator's own share"
+        PAYABLE = "PAYABLE", "Payable to a partner"
+        IN_FLIGHT = "IN_FLIGHT", "Approved, not yet paid"
+
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    currency = models.CharField(max_length=12, default="TAO", choices=[("TAO", "TAO")])
+    partner = models.ForeignKey(Partner, null=True, blank=True, on_delete=models.PROTECT, related_name="accounts")
+
+    class Meta:
+        ordering = ["kind", "partner"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "currency", "partner"], nulls_distinct=False, name="account_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=["PAYABLE", "IN_FLIGHT"], partner__isnull=False)
+                | Q(kind__in=["TAKE", "OWN_SHARE"], partner__isnull=True),
+                name="account_partner_fits_kind",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.partner}" if self.partner_id else self.get_kind_display()
+
+
+class Entry(models.Model):
+    """One balanced transaction. `key` is its natural key, so that posting it twice is impossible (L4)."""
+
+    class Kind(models.TextChoices):
+        CLOSE = "CLOSE", "Period close"
+        RESERVE = "RESERVE", "Payout approved"
+        RELEASE = "RELEASE", "Payout cancelled"
+
+    key = models.CharField(max_length=120, unique=True)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    period = models.ForeignKey(Period, null=True, on_delete=models.PROTECT, related_name="entries")
+    reverses = models.OneToOneField("self", null=True, on_delete=models.PROTECT, related_name="reversed_by")
+    memo = models.CharField(max_length=200, blank=True)
+    posted_at = models.DateTimeField()
+    posted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "entries"
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Posting(models.Model):
+    """One leg of an entry. Legs can only be written in the transaction that wrote the entry (L2)."""
+
+    entry = models.ForeignKey(Entry, on_delete=models.PROTECT, related_name="postings")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="postings")
+    amount_rao = RaoField()
+
+    class Meta:
+        ordering = ["entry", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["entry", "account"], name="posting_once_per_account"),
+            models.CheckConstraint(condition=~Q(amount_rao=0), name="posting_not_zero"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount_rao} {self.account}"

@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class PartnersConfig(AppConfig):
+    """Whose a delegation is: partners, agreements, rules, wallets."""
+
+    name = "partners"
+    verbose_name = "Partners"
