@@ -12,7 +12,7 @@ from django.db.models import F, Q
 
 from chain.fields import RaoField
 from chain.models import ADDRESS_LENGTH
-from ledger.models import Entry, Period
+from ledger.models import Period
 from partners.models import Partner
 
 
@@ -65,13 +65,12 @@ class Batch(models.Model):
 
 
 class Payout(models.Model):
-    """One transfer to one partner, with the address as it was when proposed."""
+    """One transfer to one partner, with the address as it was when proposed. Its reserving entry is `reserve:<id>`."""
 
     batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="payouts")
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="payouts")
     address = models.CharField(max_length=ADDRESS_LENGTH)
     amount_rao = RaoField()
-    reserve_entry = models.OneToOneField(Entry, null=True, on_delete=models.PROTECT, related_name="payout")
 
     class Meta:
         ordering = ["batch", "partner"]
