@@ -7,14 +7,14 @@ from typing import Any
 from django.db import models
 
 
-class RaoField(models.BigIntegerField[int, int]):
+class RaoField(models.BigIntegerField):  # type: ignore[type-arg]
     """An amount in rao (1e-9 TAO or alpha). Also turns PostgreSQL's numeric result of SUM back into an int."""
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> int | None:
         return None if value is None else int(value)
 
 
-class Uint128Field(models.DecimalField[int, int]):
+class Uint128Field(models.DecimalField):  # type: ignore[type-arg]
     """The raw bits of a share number (U64F64: value times 2**64), stored as numeric(39, 0), read as int."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
