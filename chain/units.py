@@ -1,0 +1,37 @@
+"""Amounts and share numbers as the chain writes them. Pure: integers in, integers or text out.
+
+1 TAO is 1,000,000,000 rao; alpha has the same nine decimals. U64F64 is an unsigned 128-bit integer that counts
+units of 2**-64.
+"""
+
+from __future__ import annotations
+
+RAO_PER_TAO = 10**9
+U64F64_ONE = 1 << 64
+BPS_WHOLE = 10_000
+
+
+def format_rao(rao: int) -> str:
+    """Write an amount of rao as TAO (or alpha) with all nine decimals: ``1234567`` is ``0.001234567``."""
+    sign = "-" if rao < 0 else ""
+    whole, part = divmod(abs(rao), RAO_PER_TAO)
+    return f"{sign}{whole:,}.{part:09d}"
+
+
+def parse_tao(text: str) -> int:
+    """Read an amount in TAO as rao, exactly.
+
+    :raises ValueError: when the text is not a plain decimal number with at most nine decimals.
+    """
+    whole, _, part = text.strip().replace(",", "").partition(".")
+    digits = whole.removeprefix("-") + part
+    if not digits.isascii() or not digits.isdigit() or len(part) > 9:
+        raise ValueError(f"{text!r} is not an amount in TAO: write digits with at most nine decimals, like 12.5")
+    rao = int(whole.removeprefix("-") or 0) * RAO_PER_TAO + int(part.ljust(9, "0"))
+    return -rao if whole.startswith("-") else rao
+
+
+def format_bps(bps: int) -> str:
+    """Write basis points as a percentage without rounding: ``3350`` is ``33.5 %``."""
+    whole, part = divmod(bps, 100)
+    return f"{whole}.{part:02d}".rstrip("0").rstrip(".") + " %"
