@@ -80,7 +80,7 @@ if [ -z "$(PYTHON)" ]; then \
 	echo "  make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.12" >&2; exit 1; fi; \
 if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	echo "Rakeback needs Python 3.11 or newer; $(PYTHON) is" \
-		"$$("$(PYTHON)" -V 2>&1 || echo missing). Name another one: make PYTHON=/path/to/python3.12" >&2; \
+		"$$("$(PYTHON)" -V 2>/dev/null || echo missing). Name another one: make PYTHON=/path/to/python3.12" >&2; \
 	exit 1; fi; \
 if [ ! -e $(VENV)/ok ] || ! $(BIN)/python -c '' 2>/dev/null; then \
 	rm -rf $(VENV); \
