@@ -56,7 +56,7 @@ Place = int | str
 Plan = dict[Place, tuple[str, list[Op]]]
 
 GROUPS = ((0, "02:14:24"), (6, "10:41:00"), (12, "19:27:48"))  # place of the first block, its time of day
-BLOCKS_A_DAY = 17
+BLOCKS_A_DAY = (15, 18, 21, 14, 16, 19, 23, 13, 17, 20, 18, 12)  # from the second day on: no two days alike
 
 
 def first_stakes(s: Stage) -> None:
@@ -129,10 +129,10 @@ def day_03(s: Stage) -> Plan:
 def day_04(s: Stage) -> Plan:
     """The first take is sold; a large delegator comes late."""
     return {
-        1: ("rt21 sells take of subnet 2", [s.remove("rt21_owner", "rt21", FIRST, "0.071130482")]),
-        4: ("sn_key sells take of subnet 2", [s.remove("sn_owner", "sn_key", FIRST, "0.152008913")]),
+        1: ("rt21 sells take of subnet 2", [s.remove("rt21_owner", "rt21", FIRST, "0.971130482")]),
+        4: ("sn_key sells take of subnet 2", [s.remove("sn_owner", "sn_key", FIRST, "1.252008913")]),
         8: ("del_7 joins late", [s.add("del_7", "sn_key", FIRST, "1250.660137741")]),
-        16: ("sn_key sells take of subnet 3", [s.remove("sn_owner", "sn_key", SECOND, "0.083310274")]),
+        16: ("sn_key sells take of subnet 3", [s.remove("sn_owner", "sn_key", SECOND, "1.383310274")]),
     }
 
 
@@ -144,7 +144,7 @@ def day_05(s: Stage) -> Plan:
             "Creative Builds adds on both hotkeys",
             [s.add("cb_3", "rt21", SECOND, "96.225580017"), s.add("cb_2", "rt21", ROOT, "350.700914406")],
         ),
-        13: ("rt21 sells take of subnet 3", [s.remove("rt21_owner", "rt21", SECOND, "0.045207713")]),
+        13: ("rt21 sells take of subnet 3", [s.remove("rt21_owner", "rt21", SECOND, "1.245207713")]),
     }
 
 
@@ -152,7 +152,7 @@ def day_06(s: Stage) -> Plan:
     """A move to the other hotkey; a sale with a price limit."""
     return {
         4: ("del_4 moves to sn_key", [s.move("del_4", "rt21", "sn_key", FIRST, "205.330118427")]),
-        10: ("sn_key sells with a limit", [s.remove_limit("sn_owner", "sn_key", FIRST, "0.190772416")]),
+        10: ("sn_key sells with a limit", [s.remove_limit("sn_owner", "sn_key", FIRST, "0.790772416")]),
         14: ("del_1 buys alpha", [s.add("del_1", "rt21", SECOND, "320.018446602")]),
     }
 
@@ -162,7 +162,7 @@ def day_07(s: Stage) -> Plan:
     return {
         0: ("sn_key lowers its take to 15 %", [s.lower_take("sn_owner", "sn_key", TAKE_15_PERCENT)]),
         5: ("del_5 gives stake to del_8", [s.transfer("del_5", "del_8", "sn_key", SECOND, "120.404118893")]),
-        11: ("rt21 sells take of subnet 2", [s.remove("rt21_owner", "rt21", FIRST, "0.166904118")]),
+        11: ("rt21 sells take of subnet 2", [s.remove("rt21_owner", "rt21", FIRST, "1.166904118")]),
         16: ("tali_2 adds, untagged", [s.add("tali_2", "sn_key", FIRST, "61.004492218")]),
     }
 
@@ -173,7 +173,7 @@ def day_08(s: Stage) -> Plan:
         3: ("cb_2 swaps from subnet 2 to 3", [s.swap("cb_2", "sn_key", FIRST, SECOND, "60.118234470")]),
         "epoch 3": (
             "epoch of subnet 3; sn_key sells in the same block",
-            [s.remove("sn_owner", "sn_key", SECOND, "0.117360051")],
+            [s.remove("sn_owner", "sn_key", SECOND, "1.217360051")],
         ),
         14: ("del_6 leaves", [s.remove_all("del_6", "rt21", FIRST)]),
     }
@@ -182,9 +182,12 @@ def day_08(s: Stage) -> Plan:
 def day_09(s: Stage) -> Plan:
     """Take goes into root; a mixed Talisman position is reduced."""
     return {
-        2: ("rt21 swaps take of subnet 2 into root", [s.swap("rt21_owner", "rt21", FIRST, ROOT, "0.120338907")]),
+        2: (
+            "rt21 swaps take of subnet 2 into root",
+            [s.swap("rt21_owner", "rt21", FIRST, ROOT, "0.450338907")],
+        ),
         8: ("tali_1 unstakes part", [s.remove("tali_1", "rt21", ROOT, "140.226901173")]),
-        12: ("sn_key sells take of subnet 2", [s.remove("sn_owner", "sn_key", FIRST, "0.402117660")]),
+        12: ("sn_key sells take of subnet 2", [s.remove("sn_owner", "sn_key", FIRST, "1.302117660")]),
     }
 
 
@@ -200,9 +203,9 @@ def day_10(s: Stage) -> Plan:
 def day_11(s: Stage) -> Plan:
     """sn_key sells more than its take: some of its own stake goes with it."""
     return {
-        5: ("sn_key sells take and own stake", [s.remove("sn_owner", "sn_key", FIRST, "4.250118906")]),
+        5: ("sn_key sells take and own stake", [s.remove("sn_owner", "sn_key", FIRST, "1.950118906")]),
         9: ("cb_1 swaps root stake into subnet 2", [s.swap("cb_1", "rt21", ROOT, FIRST, "200.118447301")]),
-        13: ("rt21 sells take of subnet 3", [s.remove("rt21_owner", "rt21", SECOND, "0.118300492")]),
+        13: ("rt21 sells take of subnet 3", [s.remove("rt21_owner", "rt21", SECOND, "1.618300492")]),
     }
 
 
@@ -212,13 +215,13 @@ def day_12(s: Stage) -> Plan:
         "epoch 2": (
             "epoch of subnet 2; sale, stake and unstake in the same block",
             [
-                s.remove("rt21_owner", "rt21", FIRST, "0.140551836"),
+                s.remove("rt21_owner", "rt21", FIRST, "0.770551836"),
                 s.add("del_8", "rt21", FIRST, "12.330481195"),
                 s.remove("del_2", "rt21", FIRST, "90.117330824"),
             ],
         ),
         12: ("cb_2 unstakes part", [s.remove("cb_2", "sn_key", FIRST, "75.330914482")]),
-        16: ("sn_key sells take of subnet 3", [s.remove("sn_owner", "sn_key", SECOND, "0.290338114")]),
+        16: ("sn_key sells take of subnet 3", [s.remove("sn_owner", "sn_key", SECOND, "1.590338114")]),
     }
 
 
@@ -227,7 +230,7 @@ def day_13(s: Stage) -> Plan:
     return {
         4: ("rt21 withdraws root take", [s.remove("rt21_owner", "rt21", ROOT, "0.410228347")]),
         8: ("del_7 unstakes part", [s.remove("del_7", "sn_key", FIRST, "300.551820047")]),
-        11: ("sn_key sells take of subnet 2", [s.remove("sn_owner", "sn_key", FIRST, "0.220418873")]),
+        11: ("sn_key sells take of subnet 2", [s.remove("sn_owner", "sn_key", FIRST, "0.420418873")]),
     }
 
 
@@ -237,18 +240,18 @@ DAYS: tuple[Callable[[Stage], Plan], ...] = (
 )
 
 
-def play_day(s: Stage, date: str, plan: Plan) -> None:
+def play_day(s: Stage, date: str, plan: Plan, length: int) -> None:
     """Build the blocks of one day in three groups, each call in its place."""
     waiting = {key: value for key, value in plan.items() if isinstance(key, str)}
     times = dict(GROUPS)
-    for place in range(BLOCKS_A_DAY):
+    for place in range(length):
         if place in times:
             s.jump(f"{date} {times[place]}")
         due = next((key for key in waiting if s.epoch_due(int(key.split()[1]), s.next_number())), None)
         label, ops = plan.get(place) or (waiting.pop(due) if due else ("quiet", []))
         s.block(f"{date} {label}", *ops)
-    if waiting:
-        raise RuntimeError(f"{date}: no block was left for {list(waiting)}")
+    if waiting or any(isinstance(key, int) and key >= length for key in plan):
+        raise RuntimeError(f"{date}: no block was left for some of {list(plan)}")
     s.count_root_stake()
 
 
@@ -259,5 +262,5 @@ def play(s: Stage) -> None:
     start_epochs(s)
     s.jump("2025-08-01 20:32:12")
     s.blocks(8, "2025-08-01 the first dividends")
-    for number, plan in enumerate(DAYS, start=2):
-        play_day(s, f"2025-08-{number:02d}", plan(s))
+    for number, (plan, length) in enumerate(zip(DAYS, BLOCKS_A_DAY, strict=True), start=2):
+        play_day(s, f"2025-08-{number:02d}", plan(s), length)

@@ -169,7 +169,10 @@ def _events(node: LocalNode, block_hash: str) -> tuple[list[dict[str, Any]], dic
         )
         if module == "System" and event in ("ExtrinsicSuccess", "ExtrinsicFailed"):
             failed = event == "ExtrinsicFailed"
-            outcomes[extrinsic] = {"success": not failed, "error": _error(node, attributes) if failed else None}
+            outcomes[extrinsic] = {
+                "success": not failed,
+                "error": _error(node, attributes) if failed else None,
+            }
     return events, outcomes
 
 
@@ -216,7 +219,9 @@ def _blocks(node: LocalNode, labels: dict[str, tuple[str, list[Any]]]) -> Iterat
     before: dict[str, str] = {}
     for block_hash, (label, rejected) in labels.items():
         state = read_state(node, block_hash)
-        delta: dict[str, str | None] = {key: value for key, value in state.items() if before.get(key) != value}
+        delta: dict[str, str | None] = {
+            key: value for key, value in state.items() if before.get(key) != value
+        }
         delta.update(dict.fromkeys(before.keys() - state.keys()))
         yield {
             **read_block(node, block_hash),
@@ -235,7 +240,11 @@ def _write_gzip(path: str, text: str) -> None:
 
 
 def write_dump(
-    node: LocalNode, path: str, *, labels: dict[str, tuple[str, list[Any]]], accounts: dict[str, dict[str, str]]
+    node: LocalNode,
+    path: str,
+    *,
+    labels: dict[str, tuple[str, list[Any]]],
+    accounts: dict[str, dict[str, str]],
 ) -> str:
     """Write the blocks named by `labels` (hash -> label, refused extrinsics) and the metadata beside them.
 

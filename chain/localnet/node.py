@@ -15,7 +15,7 @@ import subprocess
 import threading
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from substrateinterface import Keypair, KeypairType, SubstrateInterface
 from substrateinterface.exceptions import SubstrateRequestException
@@ -86,6 +86,7 @@ def find_raw_spec(node: str, chopsticks: Path) -> Path:
         done = subprocess.run(
             [node, str(HERE / "plain2raw.cjs"), str(spec), str(raw)],
             env={**os.environ, "CHOPSTICKS_DIR": str(chopsticks), "LOG_LEVEL": "error"},
+            check=False,
             capture_output=True,
             text=True,
         )
@@ -107,7 +108,7 @@ class LocalNode:
         self._nonces: dict[str, int] = {}
         self._tail: deque[str] = deque(maxlen=30)
 
-    def __enter__(self) -> LocalNode:
+    def __enter__(self) -> Self:
         node, chopsticks = find_node(), find_chopsticks()
         spec = find_raw_spec(node, chopsticks)
         with socket.socket() as probe:
@@ -119,7 +120,11 @@ class LocalNode:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, "CHOPSTICKS_DIR": str(chopsticks), "LOG_LEVEL": os.environ.get("LOG_LEVEL", "error")},
+            env={
+                **os.environ,
+                "CHOPSTICKS_DIR": str(chopsticks),
+                "LOG_LEVEL": os.environ.get("LOG_LEVEL", "error"),
+            },
         )
         try:
             self._wait_until_ready()

@@ -18,15 +18,26 @@ from substrateinterface.exceptions import SubstrateRequestException
 
 from chain.localnet.dump import plain, storage_prefix
 from chain.localnet.node import RAO_PER_TAO, LocalNode, account
+from chain.localnet.pools import Pool
 
 ROOT = 0
 TALISMAN_REMARK = "talisman-bittensor"
 DEFAULT_FREE_RAO = 100_000 * RAO_PER_TAO
 NO_LIMIT_PRICE = 10**12  # rao of TAO for one alpha: far above every price of a play
-START_CALL_FROM = 15  # the first block at which this runtime lets a subnet of block 4 start
+BLOCK_MS = (
+    12_000  # as on the main network; the slot of this build is shorter, which only makes the slots skip
+)
+START_CALL_BLOCKS = (
+    11  # from a subnet's registration to the last block in which this runtime refuses to start it
+)
 
 # What one account does: (name of the signer, call).
 Op = tuple[str, Any]
+
+
+def netuid_key(netuid: int) -> str:
+    """Return a netuid as the last part of a storage key."""
+    return struct.pack("<H", netuid).hex()
 
 
 def rao(amount: str) -> int:
@@ -67,13 +78,16 @@ class Cast:
 class Stage:
     """Submits what a play asks for, builds block after block and keeps their labels."""
 
-    def __init__(self, node: LocalNode, cast: Cast, *, report: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(
+        self, node: LocalNode, cast: Cast, *, report: Callable[[str], None] = lambda text: None
+    ) -> None:
         self.node = node
         self.cast = cast
         self.report = report
         self.labels: dict[str, tuple[str, list[Any]]] = {}
         self.keys: dict[str, Keypair] = {}
         self.names: dict[str, str] = {}
+        self.clock_ms = node.t0_ms
         subnets = cast.subnets
         names = ["admin", *cast.hotkeys, *dict.fromkeys(cast.hotkeys.values()), *cast.coldkeys]
         for name in [*names, *(n for s in subnets for n in (s.owner, s.owner_hotkey))]:
@@ -99,11 +113,15 @@ class Stage:
     def block(self, label: str, *ops: Op) -> str:
         """Submit the calls in order, build one block and return its hash."""
         refused = []
+        self.clock_ms += BLOCK_MS
+        self.node.jump_to(self.clock_ms)
         for who, call in ops:
             try:
                 self.node.submit(self.keys[who], call)
             except SubstrateRequestException as error:
-                refused.append({"signer": self.name(who), "call": plain(call.value), "error": plain(error.args[0])})
+                refused.append(
+                    {"signer": self.name(who), "call": plain(call.value), "error": plain(error.args[0])}
+                )
         block_hash = self.node.build()
         self.labels[block_hash] = (label, refused)
         self.report(f"{len(self.labels):4d} {label}{' REFUSED ' + str(refused) if refused else ''}")
@@ -131,7 +149,7 @@ class Stage:
     def jump(self, when: str) -> None:
         """Let the next block carry this UTC time, e.g. '2025-08-02 06:30:00'."""
         moment = datetime.strptime(when, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
-        self.node.jump_to(int(moment.timestamp()) * 1000)
+        self.clock_ms = int(moment.timestamp()) * 1000 - BLOCK_MS
 
     # ---- calls
 
@@ -214,6 +232,24 @@ class Stage:
         """Stake as the Talisman wallet does it: with its remark in the same batch."""
         return self.batch(self.add(who, hotkey, netuid, tao), self.remark(who, TALISMAN_REMARK))
 
+    def add_limit(self, who: str, hotkey: str, netuid: int, tao: str, *, price_rao: int) -> Op:
+        """Stake TAO, not above a price in rao per alpha, in part if need be."""
+        call = self.sub(
+            "add_stake_limit",
+            hotkey=self.name(hotkey),
+            netuid=netuid,
+            amount_staked=rao(tao),
+            limit_price=price_rao,
+            allow_partial=True,
+        )
+        return who, call
+
+    def proxied(self, delegate: str, op: Op) -> Op:
+        """Let a delegate sign for the account that the call belongs to."""
+        real, call = op
+        address = self.name(real)
+        return delegate, self.node.call("Proxy", "proxy", real=address, force_proxy_type=None, call=call)
+
     def lower_take(self, who: str, hotkey: str, take: int) -> Op:
         """Lower a hotkey's take, given in 1/65535."""
         return who, self.sub("decrease_take", hotkey=self.name(hotkey), take=take)
@@ -243,9 +279,28 @@ class Stage:
         value = self.node.rpc("state_getStorage", storage_prefix(module, item) + key)
         return int.from_bytes(bytes.fromhex(value[2:]), "little") if value else 0
 
+    def price_rao(self, netuid: int) -> int:
+        """Return the price of a subnet's alpha in rao of TAO, floored."""
+        value = self.node.rpc(
+            "state_getStorage", storage_prefix("Swap", "AlphaSqrtPrice") + netuid_key(netuid)
+        )
+        root = int.from_bytes(bytes.fromhex(value[2:]), "little")
+        return root * root * RAO_PER_TAO >> 128
+
+    def stake_rao(self, who: str, hotkey: str, netuid: int) -> int:
+        """Return what a coldkey holds with a hotkey on a subnet, in rao of its alpha (on root: TAO)."""
+
+        def read(item: str, *keys: object) -> int:
+            value = self.node.substrate.query("SubtensorModule", item, [*keys, netuid]).value
+            return int(value["bits"] if isinstance(value, dict) else value)
+
+        pool = Pool(read("TotalHotkeyAlpha", self.name(hotkey)), read("TotalHotkeyShares", self.name(hotkey)))
+        pool.shares[who] = read("Alpha", self.name(hotkey), self.name(who))
+        return pool.value_of(who)
+
     def write_u64(self, module: str, item: str, netuid: int, value: int) -> None:
         """Write a u64 of one subnet, visible from the next block on."""
-        key = storage_prefix(module, item) + struct.pack("<H", netuid).hex()
+        key = storage_prefix(module, item) + netuid_key(netuid)
         self.node.set_storage([[key, "0x" + struct.pack("<Q", value).hex()]])
 
     def root_stake_rao(self) -> int:
@@ -269,7 +324,10 @@ def open_chain(stage: Stage) -> None:
     cast, node = stage.cast, stage.node
     names = ["admin", *dict.fromkeys(cast.hotkeys.values()), *(s.owner for s in cast.subnets), *cast.coldkeys]
     balances = [
-        [[stage.name(name)], {"providers": 1, "data": {"free": str(cast.free_rao.get(name, DEFAULT_FREE_RAO))}}]
+        [
+            [stage.name(name)],
+            {"providers": 1, "data": {"free": str(cast.free_rao.get(name, DEFAULT_FREE_RAO))}},
+        ]
         for name in dict.fromkeys(names)
         if cast.free_rao.get(name) != 0
     ]
@@ -285,7 +343,9 @@ def open_chain(stage: Stage) -> None:
     )
     for subnet in cast.subnets:
         _register_subnet(stage, subnet)
-    stage.block("hyper-parameters", stage.sudo(*(call for s in cast.subnets for call in _hyperparameters(stage, s))))
+    stage.block(
+        "hyper-parameters", stage.sudo(*(call for s in cast.subnets for call in _hyperparameters(stage, s)))
+    )
     for subnet in cast.subnets:
         register = [
             (owner, stage.sub("burned_register", netuid=subnet.netuid, hotkey=stage.name(hotkey)))
@@ -293,7 +353,8 @@ def open_chain(stage: Stage) -> None:
             if hotkey != subnet.owner_hotkey
         ]
         stage.block(f"hotkeys registered on subnet {subnet.netuid}", *register)
-    while stage.next_number() <= START_CALL_FROM:
+    last_registered = 3 + len(cast.subnets)
+    while stage.next_number() < last_registered + START_CALL_BLOCKS:
         stage.block("wait until a subnet may start")
     start = [(subnet.owner, stage.sub("start_call", netuid=subnet.netuid)) for subnet in cast.subnets]
     root_on = stage.admin("sudo_set_subtoken_enabled", netuid=ROOT, subtoken_enabled=True)
@@ -317,7 +378,9 @@ def _hyperparameters(stage: Stage, subnet: Subnet) -> Iterable[Any]:
     yield stage.admin("sudo_set_min_allowed_weights", netuid=netuid, min_allowed_weights=1)
     yield stage.admin("sudo_set_max_weight_limit", netuid=netuid, max_weight_limit=65535)
     yield stage.admin("sudo_set_max_registrations_per_block", netuid=netuid, max_registrations_per_block=16)
-    yield stage.admin("sudo_set_target_registrations_per_interval", netuid=netuid, target_registrations_per_interval=16)
+    yield stage.admin(
+        "sudo_set_target_registrations_per_interval", netuid=netuid, target_registrations_per_interval=16
+    )
 
 
 def start_epochs(stage: Stage) -> None:
