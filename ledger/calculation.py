@@ -163,7 +163,9 @@ def _attribute(source: Earned, book: RuleBook, listed: frozenset[str], result: C
     pool = (source.hotkey, source.netuid, source.side)
     for coldkey, amount in source.shares:
         # Most holders are on nobody's list; asking the book about each of them would cost most of the run.
-        winner = book.winner(Delegation(coldkey, *pool, source.block, source.at)) if coldkey in listed else None
+        winner = (
+            book.winner(Delegation(coldkey, *pool, source.block, source.at)) if coldkey in listed else None
+        )
         owner = (winner.partner_id, winner.agreement_id, winner.rate_bps) if winner else (None, None, 0)
         takes[owner].append(amount)
         if amount:

@@ -100,7 +100,9 @@ def read_open_lots(before: datetime, pools: set[tuple[str, int]] | None = None) 
             wanted |= Q(hotkey=hotkey, netuid=netuid)
         sources = sources.filter(wanted)
     sold = Coalesce(
-        Sum("allocations__alpha_rao", filter=Q(allocations__period__start_at__lt=before)), 0, output_field=RaoField()
+        Sum("allocations__alpha_rao", filter=Q(allocations__period__start_at__lt=before)),
+        0,
+        output_field=RaoField(),
     )
     rows = [
         (row, row.take_rao - int(row.sold))
@@ -109,5 +111,6 @@ def read_open_lots(before: datetime, pools: set[tuple[str, int]] | None = None) 
     ]
     parts = parts_of([row.pk for row, _ in rows])
     return [
-        OpenLot(row.pk, row.block_id, row.hotkey, row.netuid, row.side, left, parts[row.pk]) for row, left in rows
+        OpenLot(row.pk, row.block_id, row.hotkey, row.netuid, row.side, left, parts[row.pk])
+        for row, left in rows
     ]

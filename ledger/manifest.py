@@ -36,7 +36,14 @@ def content_hash(value: object) -> str:
 
 
 def build_manifest(
-    *, key: str, start_at: datetime, end_at: datetime, first: Block, last: Block, book: RuleBook, result: Calculation
+    *,
+    key: str,
+    start_at: datetime,
+    end_at: datetime,
+    first: Block,
+    last: Block,
+    book: RuleBook,
+    result: Calculation,
 ) -> dict[str, Any]:
     """Describe a period about to close, or one that closed, from its facts and what they came to."""
     previous = Period.objects.filter(start_at__lt=start_at).order_by("-start_at").first()
@@ -129,7 +136,12 @@ def frozen_book(rules: Mapping[str, Any]) -> RuleBook:
     ]
     rule_terms = [
         RuleTerms(
-            row["id"], row["agreement"], row["priority"], row["applies_from_block"], is_active=True, kind=row["kind"]
+            row["id"],
+            row["agreement"],
+            row["priority"],
+            row["applies_from_block"],
+            is_active=True,
+            kind=row["kind"],
         )
         for row in rules["rules"]
     ]

@@ -70,7 +70,9 @@ def check_day(day: date) -> Readiness:
     first, last = blocks.first(), blocks.last()
     over = _check_over(end_at)
     if first is None or last is None:
-        nothing = Check("Has blocks", ok=False, detail=f"No block of {day} was ingested; such a day is never closed.")
+        nothing = Check(
+            "Has blocks", ok=False, detail=f"No block of {day} was ingested; such a day is never closed."
+        )
         return Readiness(day, (over, nothing, _check_order(day, None)))
     return Readiness(
         day,
@@ -91,10 +93,14 @@ def check_day(day: date) -> Readiness:
 def _check_over(end_at: datetime) -> Check:
     newest = Block.objects.order_by("-timestamp").first()
     if newest is None:
-        return Check("The day is over", ok=False, detail="No block was ingested yet: run the ingestion first.")
+        return Check(
+            "The day is over", ok=False, detail="No block was ingested yet: run the ingestion first."
+        )
     over = newest.timestamp >= end_at
     read = f"Blocks are ingested up to {newest.timestamp:%Y-%m-%d %H:%M:%S} UTC (block {newest.number:,})"
-    return Check("The day is over", over, f"{read}." if over else f"{read}; the day ends at {end_at:%Y-%m-%d %H:%M}.")
+    return Check(
+        "The day is over", over, f"{read}." if over else f"{read}; the day ends at {end_at:%Y-%m-%d %H:%M}."
+    )
 
 
 def _check_chain(first: Block, last: Block, count: int) -> Check:
@@ -119,7 +125,9 @@ def _check_chain(first: Block, last: Block, count: int) -> Check:
             ok=False,
             detail="Block times run backwards across midnight, so the day is not one range of blocks.",
         )
-    return Check("Blocks are complete", ok=True, detail=f"{count:,} blocks, {first.number:,} to {last.number:,}.")
+    return Check(
+        "Blocks are complete", ok=True, detail=f"{count:,} blocks, {first.number:,} to {last.number:,}."
+    )
 
 
 def _check_gaps(first: Block, last: Block) -> Check:
@@ -127,7 +135,8 @@ def _check_gaps(first: Block, last: Block) -> Check:
     if not gaps:
         return Check("No open gap", ok=True, detail="Everything in these blocks could be read and proved.")
     named = "; ".join(
-        f"{gap.get_kind_display()}, blocks {gap.blocks.lower:,} to {gap.blocks.upper - 1:,}: {gap.reason}" for gap in gaps
+        f"{gap.get_kind_display()}, blocks {gap.blocks.lower:,} to {gap.blocks.upper - 1:,}: {gap.reason}"
+        for gap in gaps
     )
     return Check("No open gap", ok=False, detail=f"Resolve by backfill: {named}")
 
@@ -191,7 +200,9 @@ def _check_sums() -> Check:
     unbalanced = unbalanced_entries()
     if unbalanced:
         return Check(
-            "The ledger adds up", ok=False, detail=f"Entry {unbalanced[0]} does not balance: run check_ledger."
+            "The ledger adds up",
+            ok=False,
+            detail=f"Entry {unbalanced[0]} does not balance: run check_ledger.",
         )
     return Check("The ledger adds up", ok=True, detail=f"{Entry.objects.count():,} entries balance.")
 

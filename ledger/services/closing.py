@@ -99,7 +99,12 @@ def close_day(*, day: date, actor: Actor, now: datetime) -> Period:
     )
     _write_rows(period, result)
     _post(period, result, actor=actor, now=now)
-    log.info("ledger.period_closed", period=period.key, manifest_hash=period.manifest_hash, totals=manifest["totals"])
+    log.info(
+        "ledger.period_closed",
+        period=period.key,
+        manifest_hash=period.manifest_hash,
+        totals=manifest["totals"],
+    )
     return period
 
 
@@ -120,7 +125,10 @@ def _compare_digests(ready: Readiness, result: Calculation) -> None:
     if wrong:
         raise CannotClose(
             ready.day,
-            [f"The shares of block {row.source.block_id:,} changed after it was attributed." for row in wrong[:5]],
+            [
+                f"The shares of block {row.source.block_id:,} changed after it was attributed."
+                for row in wrong[:5]
+            ],
         )
 
 

@@ -31,7 +31,9 @@ def payable_rao(partner_id: int) -> int:
 
 
 @transaction.atomic
-def reserve_payout(*, payout_id: int, partner: Partner, amount_rao: int, actor: Actor, now: datetime) -> Entry:
+def reserve_payout(
+    *, payout_id: int, partner: Partner, amount_rao: int, actor: Actor, now: datetime
+) -> Entry:
     """Move part of a partner's payable in flight, for one approved payout.
 
     Posting the same payout twice changes nothing and gives the first entry back.
@@ -48,7 +50,12 @@ def reserve_payout(*, payout_id: int, partner: Partner, amount_rao: int, actor: 
         try:
             with transaction.atomic():
                 return post_entry(
-                    key=key, kind=Entry.Kind.RESERVE, legs=legs, actor=actor, now=now, memo=f"Payout {payout_id}"
+                    key=key,
+                    kind=Entry.Kind.RESERVE,
+                    legs=legs,
+                    actor=actor,
+                    now=now,
+                    memo=f"Payout {payout_id}",
                 )
         except IntegrityError as error:
             if broken_rule(error) == "debt_not_negative":

@@ -38,7 +38,9 @@ def post_entry(
         posted_by_id=actor.pk if actor else None,
     )
     Posting.objects.bulk_create(
-        Posting(entry=entry, account=account(*leg), amount_rao=amount) for leg, amount in legs.items() if amount
+        Posting(entry=entry, account=account(*leg), amount_rao=amount)
+        for leg, amount in legs.items()
+        if amount
     )
     return entry
 

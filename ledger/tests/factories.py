@@ -35,7 +35,9 @@ def key(name: str) -> str:
 HOTKEY, OWNER = key("hotkey"), key("owner")
 
 
-def make_blocks(first: int, last: int, *, start: datetime = START, step: timedelta = timedelta(minutes=1)) -> None:
+def make_blocks(
+    first: int, last: int, *, start: datetime = START, step: timedelta = timedelta(minutes=1)
+) -> None:
     """Make blocks `first` to `last`, each naming its predecessor, block 1 at `start`."""
     runtime, _ = Runtime.objects.get_or_create(
         spec_version=293, defaults={"metadata": b"", "metadata_sha256": "", "first_block": 1}

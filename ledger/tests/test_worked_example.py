@@ -74,7 +74,9 @@ def lines_of(period: Period) -> list[tuple[str, str, int, int, int]]:
 
 def legs_of(period: Period) -> dict[str, int]:
     rows = Entry.objects.get(key=f"close:{period.key}").postings.select_related("account__partner")
-    return {row.account.partner.slug if row.account.partner else row.account.kind: row.amount_rao for row in rows}
+    return {
+        row.account.partner.slug if row.account.partner else row.account.kind: row.amount_rao for row in rows
+    }
 
 
 def test_le3_two_days_by_hand() -> None:
