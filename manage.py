@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Rakeback's command line. Starts the embedded PostgreSQL first where DATABASE_URL is not set."""
+
+import os
+import sys
+
+# Commands that never open the database; any other one gets it.
+WITHOUT_DATABASE = frozenset(
+    {"", "help", "version", "--help", "-h", "--version", "collectstatic", "findstatic", "spectacular",
+     "diffsettings", "makemessages", "compilemessages", "startapp"}
+)  # fmt: skip
+
+
+def needs_database(arguments: list[str]) -> bool:
+    """Say whether a command line opens the database."""
+    command = arguments[0] if arguments else ""
+    if command in WITHOUT_DATABASE or {"--help", "-h"} & set(arguments):
+        return False
+    if command == "check":
+        return any(argument.startswith("--database") for argument in arguments)
+    return True
+
+
+def main() -> int:
+    """Run one command and return the status for the shell."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rakeback.settings")
+    try:
+        from django.core.exceptions import ImproperlyConfigured
+        from django.core.management import execute_from_command_line
+    except ModuleNotFoundError as error:
+        print(f"{error}. Run `make setup` once, then .venv/bin/python manage.py …", file=sys.stderr)
+        return 1
+    from rakeback import embedded
+
+    try:
+        if needs_database(sys.argv[1:]):
+            embedded.use_postgres_unless_external()
+        execute_from_command_line(sys.argv)
+    except (embedded.EmbeddedError, ImproperlyConfigured) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

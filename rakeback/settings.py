@@ -1,0 +1,263 @@
+"""Django's settings, read from the environment through :mod:`rakeback.env`.
+
+With neither DATABASE_URL nor RAKEBACK_ENV set, everything is local: embedded PostgreSQL and Valkey, a
+signing key made once, only this machine's host names. With DATABASE_URL set it is production, where
+unsafe values are refused; RAKEBACK_ENV=local relaxes that for a developer with a database of their own.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+from rakeback import __version__, embedded
+from rakeback.embedded.home import Home, HomeError
+from rakeback.env import Environment
+from rakeback.logs import logging_config
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+_env = Environment(os.environ)
+_external_database = _env.is_set("DATABASE_URL")
+RAKEBACK_ENV = _env.choice(
+    "RAKEBACK_ENV", ("production", "local"), default="production" if _external_database else "local"
+)
+IS_PRODUCTION = RAKEBACK_ENV == "production"
+DEBUG = _env.flag("DEBUG", default=False)
+
+try:
+    RAKEBACK_HOME = Home.from_environment()
+    if IS_PRODUCTION or _external_database or _env.is_set("SECRET_KEY"):
+        SECRET_KEY = _env.secret(
+            "SECRET_KEY",
+            rule="a random text of at least 50 characters, kept secret",
+            example="$(python -c 'import secrets; print(secrets.token_urlsafe(64))')",
+            accepts=lambda key: len(key) >= 50 and len(set(key)) >= 10 and "insecure" not in key,
+        )
+    else:
+        SECRET_KEY = RAKEBACK_HOME.read_secret_key()
+except HomeError as error:
+    raise ImproperlyConfigured(str(error)) from error
+
+
+def _is_host(name: str) -> bool:
+    return not any(sign in name for sign in "*/ ") and bool(name.strip("."))
+
+
+def _is_origin(origin: str) -> bool:
+    return origin.startswith("https://" if IS_PRODUCTION else ("https://", "http://"))
+
+
+ALLOWED_HOSTS = _env.names(
+    "ALLOWED_HOSTS",
+    rule="the host names under which the site is reached, separated by commas, without *",
+    example="rakeback.example.com",
+    default=None if IS_PRODUCTION else ("localhost", "127.0.0.1", "[::1]"),
+    accepts=_is_host,
+)
+CSRF_TRUSTED_ORIGINS = _env.names(
+    "CSRF_TRUSTED_ORIGINS",
+    rule="the addresses from which forms are sent, separated by commas, each with https://",
+    example="https://rakeback.example.com",
+    default=(),
+    accepts=_is_origin,
+)
+
+# --- Applications -------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "unfold.contrib.import_export",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
+    "pgtrigger",
+    "pghistory",
+    "import_export",
+    "rest_framework",
+    "rest_framework_api_key",
+    "drf_spectacular",
+    "django_celery_beat",
+    "django_structlog",
+    "health_check",
+    "rakeback",
+    # Listed only where they are installed, so that the wiring can be tested by itself.
+    *(app for app in ("chain", "partners", "ledger", "payments") if find_spec(app)),
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # After the user is known: it writes who acted into every history row of the request.
+    "pghistory.middleware.HistoryMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "rakeback.urls"
+WSGI_APPLICATION = "rakeback.wsgi.application"
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.debug",
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Database, cache and tasks ------------------------------------------------------------------------
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+_database = (
+    _env.database() if _external_database or IS_PRODUCTION else embedded.describe_postgres(RAKEBACK_HOME)
+)
+DATABASES: dict[str, Any] = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "CONN_MAX_AGE": _env.integer(
+            "DATABASE_CONNECTION_SECONDS_MAX", default=60, minimum=0, maximum=86_400
+        ),
+        "CONN_HEALTH_CHECKS": True,
+        **_database,
+    }
+}
+
+if IS_PRODUCTION or _env.is_set("REDIS_URL"):
+    _redis_url = _env.redis()
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": _redis_url}}
+else:
+    _redis_url = embedded.describe_valkey(RAKEBACK_HOME)
+    # Commands must work while no broker runs, and a local site is one machine.
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "rakeback"}}
+
+# A task whose worker died is delivered again after this time, so it must be longer than the longest
+# task and the longest countdown, or work would be done twice.
+_redelivery_seconds = _env.integer("TASK_REDELIVERY_SECONDS", default=3_600, minimum=120, maximum=86_400)
+CELERY_BROKER_URL = _redis_url
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": _redelivery_seconds}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_RESULT_SERIALIZER = "json"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_TIME_LIMIT = _redelivery_seconds - 60
+CELERY_TASK_SOFT_TIME_LIMIT = _redelivery_seconds - 90
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_TIMEZONE = "UTC"
+DJANGO_STRUCTLOG_CELERY_ENABLED = True
+
+# --- Language, time and static files ------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles" if IS_PRODUCTION else None
+# Local sites read static files where they lie, so that nobody has to collect them first.
+WHITENOISE_USE_FINDERS = not IS_PRODUCTION
+WHITENOISE_AUTOREFRESH = DEBUG
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": (
+            "whitenoise.storage.CompressedManifestStaticFilesStorage"
+            if IS_PRODUCTION
+            else "django.contrib.staticfiles.storage.StaticFilesStorage"
+        )
+    },
+}
+
+# --- Signing in and transport -------------------------------------------------------------------------
+
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+SESSION_COOKIE_AGE = 12 * 60 * 60
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_SSL_REDIRECT = _env.flag("HTTPS_REDIRECT", default=IS_PRODUCTION)
+# The checks come from inside, without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^health/"]
+SECURE_HSTS_SECONDS = _env.integer(
+    "HSTS_SECONDS", default=31_536_000 if IS_PRODUCTION else 0, minimum=0, maximum=63_072_000
+)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
+if _env.flag("TRUST_PROXY_HTTPS", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+if IS_PRODUCTION and DEBUG:
+    _env.refuse("DEBUG", "must be false in production, because error pages show secrets", "false", "true")
+
+# --- Admin, API, logs ---------------------------------------------------------------------------------
+
+UNFOLD = {
+    "SITE_TITLE": "Rakeback",
+    "SITE_HEADER": "Rakeback",
+    "SITE_URL": reverse_lazy("admin:index"),
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("rakeback/favicon.svg")},
+    ],
+    "SHOW_HISTORY": True,
+}
+REST_FRAMEWORK = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    # Closed unless a view opens itself.
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
+    "PAGE_SIZE": 100,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Rakeback API",
+    "VERSION": __version__,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+}
+LOGGING = logging_config(
+    level=_env.choice("LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR"), default="INFO"),
+    form=_env.choice("LOG_FORM", ("json", "lines"), default="json" if IS_PRODUCTION else "lines"),
+)
+
+_env.verify()

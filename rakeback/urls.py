@@ -1,0 +1,27 @@
+"""Addresses of the site: the admin, the two health checks and the API's description."""
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView
+from health_check.views import HealthCheckView
+
+
+def live(request: HttpRequest) -> HttpResponse:
+    """Answer that this process serves requests; nothing else is looked at."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index", permanent=False), name="home"),
+    path("admin/", admin.site.urls),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    # A process that lives is not restarted because the database is away; it only gets no requests.
+    path("health/live/", live, name="health-live"),
+    path(
+        "health/ready/",
+        HealthCheckView.as_view(checks=["health_check.checks.Database", "health_check.checks.Cache"]),
+        name="health-ready",
+    ),
+]
