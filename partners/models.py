@@ -33,12 +33,16 @@ class Partner(models.Model):
         PAUSED = "PAUSED", "Paused: still earns, is not paid"
 
     name = models.CharField(max_length=120, unique=True)
-    slug = models.SlugField(max_length=60, unique=True, help_text="Used in addresses and commands; keep it short.")
+    slug = models.SlugField(
+        max_length=60, unique=True, help_text="Used in addresses and commands; keep it short."
+    )
     kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.NAMED)
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.ACTIVE)
     contact_email = models.EmailField(blank=True)
     payout_address = models.CharField(
-        max_length=ADDRESS_LENGTH, blank=True, help_text="SS58 address that payouts go to. Empty: nothing is paid."
+        max_length=ADDRESS_LENGTH,
+        blank=True,
+        help_text="SS58 address that payouts go to. Empty: nothing is paid.",
     )
     notes = models.TextField(blank=True)
 
@@ -57,10 +61,14 @@ class Agreement(models.Model):
         TAKE = "TAKE", "Share of the take"
 
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="agreements")
-    effective = DateTimeRangeField(help_text="From (included) until (excluded), UTC. Leave 'until' empty for no end.")
+    effective = DateTimeRangeField(
+        help_text="From (included) until (excluded), UTC. Leave 'until' empty for no end."
+    )
     rate_bps = models.PositiveIntegerField(help_text="Basis points: 3300 is 33 %.")
     basis = models.CharField(max_length=5, choices=Basis.choices, default=Basis.TAKE)
-    minimum_payout_rao = models.BigIntegerField(default=0, help_text="Less than this is carried forward, in rao.")
+    minimum_payout_rao = models.BigIntegerField(
+        default=0, help_text="Less than this is carried forward, in rao."
+    )
     notes = models.TextField(blank=True)
 
     class Meta:
@@ -71,7 +79,9 @@ class Agreement(models.Model):
                 expressions=[("partner", RangeOperators.EQUAL), ("effective", RangeOperators.OVERLAPS)],
             ),
             models.CheckConstraint(condition=Q(rate_bps__lte=10_000), name="agreement_rate_at_most_whole"),
-            models.CheckConstraint(condition=Q(minimum_payout_rao__gte=0), name="agreement_minimum_not_negative"),
+            models.CheckConstraint(
+                condition=Q(minimum_payout_rao__gte=0), name="agreement_minimum_not_negative"
+            ),
             models.CheckConstraint(
                 condition=~Q(effective__isempty=True) & Q(effective__startswith__isnull=False),
                 name="agreement_has_a_start",
@@ -121,7 +131,9 @@ class Wallet(models.Model):
 
     class Meta:
         ordering = ["partner", "address"]
-        constraints = [models.UniqueConstraint(fields=["chain", "address"], name="wallet_one_partner_per_chain")]
+        constraints = [
+            models.UniqueConstraint(fields=["chain", "address"], name="wallet_one_partner_per_chain")
+        ]
 
     def __str__(self) -> str:
         return self.address
@@ -130,9 +142,10 @@ class Wallet(models.Model):
 class ApiKey(AbstractAPIKey):
     """A hashed key for the REST API, sent in `X-API-Key`. Bound to a partner it sees that partner only."""
 
-    partner = models.ForeignKey(Partner, null=True, blank=True, on_delete=models.PROTECT, related_name="api_keys")
+    partner = models.ForeignKey(
+        Partner, null=True, blank=True, on_delete=models.PROTECT, related_name="api_keys"
+    )
 
     class Meta(AbstractAPIKey.Meta):
         verbose_name = "API key"
         verbose_name_plural = "API keys"
-
