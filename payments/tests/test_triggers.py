@@ -9,7 +9,7 @@ from django.db import DatabaseError, connection, transaction
 from partners.models import Partner
 from payments.models import Batch, Payout
 from payments.services import approve_batch, cancel_batch, propose_batch
-from payments.tests.factories import NOW, address_of, make_partner, make_period, make_user
+from payments.tests.factories import NOW, address_of, make_partner, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +26,6 @@ def checker() -> User:
 
 @pytest.fixture
 def batch(maker: User) -> Batch:
-    make_period()
     make_partner("cb", owed=5_000)
     make_partner("talisman", owed=7_000)
     batch = propose_batch(actor=maker, now=NOW)
@@ -207,7 +206,6 @@ def test_p3_one_proposed_payout_per_partner(batch: Batch, checker: User) -> None
 
 @pytest.mark.django_db(transaction=True)
 def test_p3_an_old_snapshot_cannot_hide_a_proposed_payout(maker: User) -> None:
-    make_period()
     partner = make_partner("cb", owed=5_000)
     propose_batch(actor=maker, now=NOW)
     repeatable = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
