@@ -223,7 +223,7 @@ class RuleBook:
             for wallet in self._by_address.get(delegation.coldkey, ())
             if wallet.partner_id == agreement.partner_id
         ]
-        # A wallet is listed once per chain; should a book hold it twice, the one that claims speaks for the rule.
+        # The database lists a wallet once; should a book hold it twice, the one that claims speaks.
         wallets.sort(key=lambda wallet: _refusal(agreement, rule, wallet, delegation) is not None)
         wallet = wallets[0] if wallets else None
         if winner is not None and winner.rule_id == rule.id:

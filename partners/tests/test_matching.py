@@ -16,11 +16,16 @@ START = datetime(2025, 8, 1, tzinfo=UTC)
 ALICE, BOB = "5Alice", "5Bob"
 
 
-def delegation(coldkey: str = ALICE, block: int = 1000, at: datetime = START + timedelta(days=9)) -> Delegation:
+NINE_DAYS = timedelta(days=9)
+
+
+def delegation(coldkey: str = ALICE, block: int = 1000, at: datetime = START + NINE_DAYS) -> Delegation:
     return Delegation(coldkey, "5Hotkey", 2, "ALPHA", block, at)
 
 
-def agreement(pk: int = 1, partner: int = 1, ends_at: datetime | None = None, rate: int = 3300) -> AgreementTerms:
+def agreement(
+    pk: int = 1, partner: int = 1, ends_at: datetime | None = None, rate: int = 3300
+) -> AgreementTerms:
     return AgreementTerms(pk, partner, f"Partner {partner}", START, ends_at, rate)
 
 
@@ -78,7 +83,7 @@ def test_pa1_a_listed_wallet_under_an_agreement_in_force_is_the_partners() -> No
         (RuleBook([agreement()], [], [wallet()]), delegation(), Reason.NO_RULE),
     ],
 )
-def test_pa1_a_delegation_that_no_rule_claims_says_why(book: RuleBook, what: Delegation, reason: Reason) -> None:
+def test_pa1_a_delegation_no_rule_claims_says_why(book: RuleBook, what: Delegation, reason: Reason) -> None:
     assert book.winner(what) is None
     assert reasons(book, what) == [reason]
     assert book.why(what).verdicts[0].text
@@ -111,7 +116,8 @@ def test_pa2_a_new_rate_wins_from_the_moment_it_takes_over() -> None:
     later = AgreementTerms(2, 1, "Partner 1", turn, None, 5000)
     book = RuleBook([later, agreement(ends_at=turn)], [RuleTerms(2, 2), RuleTerms(1, 1)], [wallet()])
     before, after = book.winner(delegation(at=turn - timedelta(seconds=12))), book.winner(delegation(at=turn))
-    assert before is not None and after is not None
+    assert before is not None
+    assert after is not None
     assert (before.rate_bps, after.rate_bps) == (3300, 5000)
 
 
@@ -120,10 +126,12 @@ def test_pa1_the_lower_priority_wins_then_the_older_rule_and_the_loser_is_named(
     wallets = [wallet(1, 1), wallet(2, 2)]
     book = RuleBook(agreements, [RuleTerms(1, 1, 100), RuleTerms(2, 2, 50)], wallets)
     found = book.winner(delegation())
-    assert found is not None and found.partner_id == 2
+    assert found is not None
+    assert found.partner_id == 2
     assert reasons(book, delegation()) == [Reason.WON, Reason.OUTRANKED]
     tied = RuleBook(agreements, [RuleTerms(2, 2), RuleTerms(1, 1)], wallets).winner(delegation())
-    assert tied is not None and tied.partner_id == 1
+    assert tied is not None
+    assert tied.partner_id == 1
 
 
 def test_a_time_without_zone_is_refused() -> None:
@@ -151,8 +159,10 @@ def books(draw: st.DrawFn) -> tuple[list[AgreementTerms], list[RuleTerms], list[
         rate = draw(st.integers(0, 10_000))
         agreements.append(AgreementTerms(pk, partner, f"Partner {partner}", starts_at, ends_at, rate))
     rules = [
-        RuleTerms(pk, draw(st.integers(1, len(agreements))), draw(st.integers(1, 3)), draw(st.integers(0, 9)), *on)
-        for pk, on in enumerate(draw(st.lists(st.tuples(st.booleans()), max_size=6 if agreements else 0)), 1)
+        RuleTerms(
+            pk, draw(st.integers(1, len(agreements))), draw(st.integers(1, 3)), draw(st.integers(0, 9)), on
+        )
+        for pk, on in enumerate(draw(st.lists(st.booleans(), max_size=6 if agreements else 0)), 1)
     ]
     wallets = [
         WalletTerms(pk, draw(st.integers(1, 3)), address, draw(moments).date(), draw(st.booleans()))
