@@ -184,10 +184,8 @@ class SubnetFilter(TextFilter):  # type: ignore[misc]
 class DaysFilter(RangeDateFilter):  # type: ignore[misc]
     """From and to as UTC days, both included. Rows of a block are found by its number, which is indexed."""
 
-    title = "day (UTC)"
-
-    def __init__(self, field: Any, request: HttpRequest, *args: Any) -> None:
-        super().__init__(field, request, *args)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.title = "day, both included (UTC)"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
