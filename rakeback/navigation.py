@@ -1,7 +1,7 @@
 """The sidebar, in the order money flows: what the chain said, whose it is, what is owed, what was sent.
 
-Only pages that exist and that the person may open are linked, so an app without its admin leaves no dead entry.
-What is registered but not placed here appears under 'More', so nothing is unreachable.
+Only pages that exist and that the person may open are linked, so an app without its admin leaves no dead
+entry. What is registered but not placed here appears under 'More', so nothing is unreachable.
 """
 
 from __future__ import annotations

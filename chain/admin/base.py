@@ -1,4 +1,4 @@
-"""What the chain's lists share: nothing can be written, big tables are counted to a limit, indexes serve filters."""
+"""What the chain's lists share: nothing can be written, big tables are counted to a limit."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, TextFilter
 from unfold.decorators import display
 
+from chain.admin.cells import time_html
 from chain.display import address_html
 from chain.models import Block, Hotkey
 from chain.tables import Table
 
 COUNT_MAX = 10_000
 INGEST_FIRST = format_html(
-    'Read some first: <code class="rb-command">manage.py ingest --segment FILE</code> for a recorded segment, '
-    'or <code class="rb-command">manage.py ingest --url wss://… --from A --to B --hotkey SS58</code> '
+    'Read some first: <code class="rb-command">manage.py ingest --segment FILE</code> for a recorded '
+    'segment, or <code class="rb-command">manage.py ingest --url wss://… --from A --to B --hotkey SS58</code> '
     "from a node."
 )
 
@@ -72,6 +73,8 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     show_full_result_count = False
     # Sorting by anything but the index would read the whole table.
     sortable_by: Sequence[str] = ()
+    change_form_template = "admin/chain/change_form.html"
+    change_form_outer_before_template = "admin/chain/links.html"
     change_form_outer_after_template = "admin/chain/tables.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -82,6 +85,12 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return FactList
+
+    def complete_page(self, rows: list[Any]) -> None:
+        """Add to the rows of a page what their own query cannot give."""
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[str]:
         """Methods among the fields must be named as readonly; here all are."""
@@ -223,12 +232,15 @@ class DaysFilter(RangeDateFilter):  # type: ignore[misc]
             return None, text
 
 
-class PageOfRows(ChangeList):
-    """A list whose rows get something more, once the page is known: `model_admin.complete_page(rows)`."""
+class FactList(ChangeList):
+    """A list that completes its rows once the page is known, in a fixed number of queries."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Read the page, then complete it in a fixed number of queries."""
+        """Read the page, then hand its rows to `model_admin.complete_page`."""
         super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            # Otherwise the heading offers to show all of what is shown.
+            self.full_result_count = self.result_count
         rows = list(self.result_list)
         self.model_admin.complete_page(rows)  # type: ignore[attr-defined]
         self.result_list = rows  # type: ignore[assignment]
@@ -269,8 +281,8 @@ class OfBlockAdmin(ReadOnlyAdmin):
         return block_link(row.block_id)
 
     @display(description="Time (UTC)")
-    def show_time(self, row: Any) -> Any:
-        return row.block.timestamp
+    def show_time(self, row: Any) -> SafeString | str:
+        return time_html(row.block.timestamp)
 
     @display(description="Hotkey")
     def show_hotkey(self, row: Any) -> SafeString | str:

@@ -30,6 +30,7 @@ from chain.admin.cells import (
     number,
     rate_html,
     take_range_html,
+    time_html,
     yield_unit,
 )
 from chain.display import address_html, alpha_unit, amount_html
@@ -81,8 +82,8 @@ class BlockAdmin(ReadOnlyAdmin):
         return number(block.number)
 
     @display(description="Time (UTC)")
-    def show_time(self, block: Block) -> Any:
-        return block.timestamp
+    def show_time(self, block: Block) -> SafeString | str:
+        return time_html(block.timestamp)
 
     @display(description="Hash")
     def show_hash(self, block: Block) -> SafeString | str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -86,3 +86,14 @@ def duration_text(span: timedelta) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
+
+
+def time_html(at: datetime | None) -> SafeString | str:
+    """Show a time to the second, in UTC as everywhere."""
+    if at is None:
+        return UNKNOWN
+    return format_html(
+        '<time class="rb-time" datetime="{}">{}</time>',
+        at.isoformat(),
+        f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+    )

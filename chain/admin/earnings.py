@@ -66,7 +66,7 @@ class YieldAdmin(OfBlockAdmin):
                     "show_block",
                     "show_time",
                     "show_netuid",
-                    "show_side",
+                    "show_side_text",
                     "show_hotkey",
                     "show_owner",
                     "show_take_rate",
@@ -89,6 +89,10 @@ class YieldAdmin(OfBlockAdmin):
     @display(description="Side", label=SIDE_COLOURS)
     def show_side(self, row: Yield) -> tuple[str, str]:
         return row.side, row.get_side_display()
+
+    @display(description="Side")
+    def show_side_text(self, row: Yield) -> str:
+        return row.get_side_display()
 
     @display(description="Owner of the hotkey")
     def show_owner(self, row: Yield) -> SafeString | str:

@@ -23,6 +23,7 @@ from chain.admin.cells import (
     duration_text,
     mono,
     number,
+    time_html,
 )
 from chain.admin.gap_advice import next_step
 from chain.models import (
@@ -69,9 +70,9 @@ class GapAdmin(ReadOnlyAdmin):
         "Every block that was asked for was read and proved. An open gap would keep its day from closing."
     )
     fieldsets = [
-        (None, {"fields": ["show_status", "show_kind", "show_blocks", "show_count"]}),
+        (None, {"fields": ["show_status_text", "show_kind", "show_blocks", "show_count"]}),
         ("What happened", {"fields": ["reason", "show_found", "show_run"]}),
-        ("What to do next", {"fields": ["show_next", "resolved_at", "show_resolving_run"]}),
+        ("What to do next", {"fields": ["show_next", "show_resolved", "show_resolving_run"]}),
     ]
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
@@ -88,6 +89,10 @@ class GapAdmin(ReadOnlyAdmin):
     def show_status(self, gap: Gap) -> tuple[str, str]:
         return ("resolved", "Resolved") if gap.resolved_at else ("open", "Open")
 
+    @display(description="Status")
+    def show_status_text(self, gap: Gap) -> str:
+        return "Resolved" if gap.resolved_at else "Open: no day that touches these blocks can close"
+
     @display(description="Kind")
     def show_kind(self, gap: Gap) -> str:
         return gap.get_kind_display()
@@ -101,8 +106,8 @@ class GapAdmin(ReadOnlyAdmin):
         return format_html('<span class="rb-clip" title="{}">{}</span>', gap.reason, gap.reason)
 
     @display(description="Found (UTC)")
-    def show_found(self, gap: Gap) -> Any:
-        return gap.detected_at
+    def show_found(self, gap: Gap) -> SafeString | str:
+        return time_html(gap.detected_at)
 
     @display(description="Found by run")
     def show_run(self, gap: Gap) -> SafeString:
@@ -111,6 +116,10 @@ class GapAdmin(ReadOnlyAdmin):
     @display(description="Resolved by run")
     def show_resolving_run(self, gap: Gap) -> SafeString | str:
         return link(gap.resolved_by, str(gap.resolved_by)) if gap.resolved_by else UNKNOWN
+
+    @display(description="Resolved (UTC)")
+    def show_resolved(self, gap: Gap) -> SafeString | str:
+        return time_html(gap.resolved_at)
 
     @display(description="Next step")
     def show_next(self, gap: Gap) -> SafeString | str:
@@ -136,8 +145,8 @@ class IngestRunAdmin(ReadOnlyAdmin):
     empty_title = "Nothing was ingested yet"
     empty_text = INGEST_FIRST
     fieldsets = [
-        (None, {"fields": ["show_status", "show_source", "show_blocks", "show_progress"]}),
-        ("Time", {"fields": ["show_started", "finished_at", "show_duration"]}),
+        (None, {"fields": ["show_status_text", "show_source", "show_blocks", "show_progress"]}),
+        ("Time", {"fields": ["show_started", "show_finished", "show_duration"]}),
         ("Error", {"fields": ["show_whole_error"]}),
     ]
 
@@ -148,6 +157,10 @@ class IngestRunAdmin(ReadOnlyAdmin):
     @display(description="Status", label=RUN_COLOURS)
     def show_status(self, run: IngestRun) -> tuple[str, str]:
         return run.status, run.get_status_display()
+
+    @display(description="Status")
+    def show_status_text(self, run: IngestRun) -> str:
+        return run.get_status_display()
 
     @display(description="Source")
     def show_source(self, run: IngestRun) -> str:
@@ -172,8 +185,12 @@ class IngestRunAdmin(ReadOnlyAdmin):
         )
 
     @display(description="Started (UTC)")
-    def show_started(self, run: IngestRun) -> Any:
-        return run.started_at
+    def show_started(self, run: IngestRun) -> SafeString | str:
+        return time_html(run.started_at)
+
+    @display(description="Finished (UTC)")
+    def show_finished(self, run: IngestRun) -> SafeString | str:
+        return time_html(run.finished_at)
 
     @display(description="Took")
     def show_duration(self, run: IngestRun) -> SafeString:

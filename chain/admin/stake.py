@@ -19,7 +19,6 @@ from chain.admin.base import (
     DaysFilter,
     HotkeyFilter,
     OfBlockAdmin,
-    PageOfRows,
     ReadOnlyAdmin,
     SubnetFilter,
     block_link,
@@ -82,7 +81,7 @@ class StakeEventAdmin(OfBlockAdmin):
                 "fields": [
                     "show_block",
                     "show_time",
-                    "show_kind",
+                    "show_kind_text",
                     "show_netuid",
                     "show_coldkey",
                     "show_hotkey",
@@ -104,6 +103,10 @@ class StakeEventAdmin(OfBlockAdmin):
     @display(description="Kind", label=KIND_COLOURS)
     def show_kind(self, row: StakeEvent) -> tuple[str, str]:
         return row.kind, kind_text(row)
+
+    @display(description="Kind")
+    def show_kind_text(self, row: StakeEvent) -> str:
+        return kind_text(row)
 
     @display(description="Coldkey")
     def show_coldkey(self, row: StakeEvent) -> SafeString | str:
@@ -195,9 +198,6 @@ class PositionAdmin(ReadOnlyAdmin):
     def get_ordering(self, request: HttpRequest) -> list[str]:
         return ["hotkey", "netuid", "-share"]
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[PageOfRows]:
-        return PageOfRows
-
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         found = super().get_object(request, object_id, from_field)
         if found is not None:
@@ -282,9 +282,6 @@ class HotkeyAdmin(ReadOnlyAdmin):
         return rows.annotate(
             take_now=Subquery(newest.values("take_u16")[:1]), owner_now=Subquery(newest.values("owner")[:1])
         )
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[PageOfRows]:
-        return PageOfRows
 
     def complete_page(self, rows: list[Any]) -> None:
         """Put the pools of each key beside it."""

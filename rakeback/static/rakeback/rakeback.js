@@ -68,6 +68,23 @@
         });
     }
 
+    function openByKeyboard() {
+        // Unfold opens filters and the sidebar by click on elements that the keyboard does not reach.
+        document.querySelectorAll("a:not([href]), span, div").forEach(function (element) {
+            if (element.hasAttribute("x-on:click") && !element.hasAttribute("tabindex") && element.textContent.trim()) {
+                element.tabIndex = 0;
+                element.setAttribute("role", "button");
+            }
+        });
+        document.addEventListener("keydown", function (event) {
+            const chosen = event.target;
+            if ((event.key === "Enter" || event.key === " ") && chosen.getAttribute?.("role") === "button" && chosen.tagName !== "BUTTON") {
+                event.preventDefault();
+                chosen.click();
+            }
+        });
+    }
+
     function readOut(event) {
         const day = event.target.closest?.("[data-readout]");
         const line = day?.closest(".rb-panel")?.querySelector(".rb-readout");
@@ -78,4 +95,5 @@
 
     document.addEventListener("pointerover", readOut);
     document.addEventListener("DOMContentLoaded", alignHeaders);
+    document.addEventListener("DOMContentLoaded", openByKeyboard);
 })();
