@@ -1,7 +1,7 @@
 """The admin's two colour scales: a cool grey for nearly everything, petrol for what can be acted on.
 
-Red, orange and green are left to Unfold's labels, where they mean failed, look here, and done. Lightness
-falls evenly, so that text at 600 and above keeps a contrast of 4.5 on white, and 400 and below on the dark page.
+Red, orange and green are left to Unfold's labels: failed, look here, done. Lightness falls evenly, so that text
+at 600 and above keeps a contrast of 4.5 on white, and 400 and below on the dark page.
 """
 
 from __future__ import annotations

@@ -158,12 +158,12 @@ class ConversionAdmin(OfBlockAdmin):
         "name",
         "show_time",
         "show_netuid",
-        "show_hotkey",
         "show_alpha",
         "show_tao",
-        "show_fee",
         "show_rate",
         "show_destination",
+        "show_hotkey",
+        "show_fee",
     ]
     list_filter = [HotkeyFilter, SubnetFilter, ("block__timestamp", DaysFilter)]
     search_help_text = "Block number"

@@ -61,10 +61,10 @@ class StakeEventAdmin(OfBlockAdmin):
         "show_time",
         "show_kind",
         "show_netuid",
+        "show_alpha",
+        "show_tao",
         "show_coldkey",
         "show_hotkey",
-        "show_tao",
-        "show_alpha",
     ]
     list_filter = [
         ("kind", ChoicesDropdownFilter),
