@@ -1,8 +1,8 @@
 """Django's settings, read from the environment through :mod:`rakeback.env`.
 
-With neither DATABASE_URL nor RAKEBACK_ENV set, everything is local: embedded PostgreSQL and Valkey, a
-signing key made once, only this machine's host names. With DATABASE_URL set it is production, where
-unsafe values are refused; RAKEBACK_ENV=local relaxes that for a developer with a database of their own.
+By default everything is local: embedded PostgreSQL and Valkey unless DATABASE_URL and REDIS_URL name others, a
+signing key made once, only this machine's host names. RAKEBACK_ENV=production, which the image and the compose
+file set, wants every secret and address named and refuses unsafe values.
 """
 
 from __future__ import annotations
@@ -25,15 +25,13 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 _env = Environment(os.environ)
 _external_database = _env.is_set("DATABASE_URL")
-RAKEBACK_ENV = _env.choice(
-    "RAKEBACK_ENV", ("production", "local"), default="production" if _external_database else "local"
-)
+RAKEBACK_ENV = _env.choice("RAKEBACK_ENV", ("production", "local"), default="local")
 IS_PRODUCTION = RAKEBACK_ENV == "production"
 DEBUG = _env.flag("DEBUG", default=False)
 
 try:
     RAKEBACK_HOME = Home.from_environment()
-    if IS_PRODUCTION or _external_database or _env.is_set("SECRET_KEY"):
+    if IS_PRODUCTION or _env.is_set("SECRET_KEY"):
         SECRET_KEY = _env.secret(
             "SECRET_KEY",
             rule="a random text of at least 50 characters, kept secret",
