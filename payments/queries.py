@@ -102,3 +102,22 @@ def find_uncovered(batch: Batch) -> list[str]:
         for payout in batch.payouts.select_related("partner")
         if payable.get(payout.partner_id, 0) < payout.amount_rao
     ]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One step in a batch's life."""
+
+    at: datetime
+    who: str
+    what: str
+
+
+def get_timeline(batch: Batch) -> list[Moment]:
+    """List who did what with a batch, oldest first."""
+    moments = [Moment(batch.proposed_at, str(batch.proposed_by), "proposed it")]
+    if batch.approved_at:
+        moments.append(Moment(batch.approved_at, str(batch.approved_by), "approved it; amounts reserved"))
+    if batch.cancelled_at:
+        moments.append(Moment(batch.cancelled_at, str(batch.cancelled_by), f"cancelled it: {batch.cancel_reason}"))
+    return moments

@@ -20,6 +20,7 @@ from payments.queries import find_changes, find_uncovered, hash_batch, last_peri
 
 PROPOSE = "payments.propose_batch"
 APPROVE = "payments.approve_batch"
+_RIGHTS_TO_CANCEL = {Batch.Status.PROPOSED: (PROPOSE, APPROVE), Batch.Status.APPROVED: (APPROVE,)}
 # Advisory lock "rbpp": at most one proposal is being worked out at a time.
 _PROPOSE_LOCK = 0x72627070
 
@@ -140,7 +141,7 @@ def cancel_batch(*, batch_id: int, reason: str, actor: User, now: datetime) -> B
     """
     batch = _lock_batch(batch_id)
     was_approved = batch.status == Batch.Status.APPROVED
-    _require(actor, *([APPROVE] if was_approved else [PROPOSE, APPROVE]))
+    _require(actor, *_RIGHTS_TO_CANCEL.get(Batch.Status(batch.status), (PROPOSE, APPROVE)))
     if batch.status == Batch.Status.CANCELLED:
         raise AlreadyDecided(f"{batch} is cancelled already. Nothing was done.")
     reason = reason.strip()
@@ -181,3 +182,15 @@ def call_data(batch: Batch) -> str:
         raise BatchChanged(f"{batch} is not exported. {' '.join(changes)} Cancel it and propose a new one.")
     payouts = batch.payouts.order_by("partner_id").values_list("address", "amount_rao")
     return encode_checked(latest_codec(), list(payouts))
+
+
+def may_approve(batch: Batch, actor: User) -> bool:
+    """Say whether the admin offers `actor` to approve: a proposed batch of somebody else's."""
+    return (
+        batch.status == Batch.Status.PROPOSED and batch.proposed_by_id != actor.pk and actor.has_perm(APPROVE)
+    )
+
+
+def may_cancel(batch: Batch, actor: User) -> bool:
+    """Say whether `actor` has the right to cancel the batch as it is now."""
+    return any(actor.has_perm(right) for right in _RIGHTS_TO_CANCEL.get(Batch.Status(batch.status), ()))
