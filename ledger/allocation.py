@@ -54,6 +54,4 @@ def allocate(lots: Iterable[Lot], alpha_rao: int, tao_rao: int) -> list[Sold]:
     # Names that sort by age, so that of equal lots the oldest gets the remainder.
     by_age = [(f"{age:09d}", part) for age, (_, part) in enumerate(used)]
     proceeds = split(tao_for_take, by_age) if used else []
-    return [
-        Sold(yield_id, part, tao) for (yield_id, part), (_, tao) in zip(used, proceeds, strict=True)
-    ]
+    return [Sold(yield_id, part, tao) for (yield_id, part), (_, tao) in zip(used, proceeds, strict=True)]

@@ -92,7 +92,9 @@ class PartnerTake(models.Model):
                 fields=["source", "agreement"], nulls_distinct=False, name="partner_take_once_per_agreement"
             ),
             models.CheckConstraint(condition=Q(take_rao__gte=0), name="partner_take_not_negative"),
-            models.CheckConstraint(condition=Q(rate_bps__lte=BPS_WHOLE), name="partner_take_rate_at_most_whole"),
+            models.CheckConstraint(
+                condition=Q(rate_bps__lte=BPS_WHOLE), name="partner_take_rate_at_most_whole"
+            ),
             models.CheckConstraint(
                 condition=Q(partner__isnull=True, agreement__isnull=True, rate_bps=0)
                 | Q(partner__isnull=False, agreement__isnull=False),
@@ -178,9 +180,12 @@ class CommissionLine(models.Model):
         ordering = ["period", "partner", "hotkey", "netuid", "side", "agreement", "rate_bps"]
         constraints = [
             models.UniqueConstraint(
-                fields=["period", "agreement", "hotkey", "netuid", "side", "rate_bps"], name="commission_line_once"
+                fields=["period", "agreement", "hotkey", "netuid", "side", "rate_bps"],
+                name="commission_line_once",
             ),
-            models.CheckConstraint(condition=Q(rate_bps__lte=BPS_WHOLE), name="commission_rate_at_most_whole"),
+            models.CheckConstraint(
+                condition=Q(rate_bps__lte=BPS_WHOLE), name="commission_rate_at_most_whole"
+            ),
             models.CheckConstraint(condition=Q(base_rao__gte=0), name="commission_base_not_negative"),
         ]
 
@@ -199,7 +204,9 @@ class Account(models.Model):
 
     kind = models.CharField(max_length=10, choices=Kind.choices)
     currency = models.CharField(max_length=12, default="TAO", choices=[("TAO", "TAO")])
-    partner = models.ForeignKey(Partner, null=True, blank=True, on_delete=models.PROTECT, related_name="accounts")
+    partner = models.ForeignKey(
+        Partner, null=True, blank=True, on_delete=models.PROTECT, related_name="accounts"
+    )
 
     class Meta:
         ordering = ["kind", "partner"]
@@ -232,7 +239,9 @@ class Entry(models.Model):
     reverses = models.OneToOneField("self", null=True, on_delete=models.PROTECT, related_name="reversed_by")
     memo = models.CharField(max_length=200, blank=True)
     posted_at = models.DateTimeField()
-    posted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    posted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
 
     class Meta:
         ordering = ["-id"]

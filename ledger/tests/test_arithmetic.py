@@ -89,7 +89,9 @@ def test_le4_allocation_is_exact_and_first_in_first_out(remaining: list[int], al
     assert sum(part.tao_rao for part in sold) == tao * taken // alpha
     by_lot = {part.yield_id: part for part in sold}
     full = [lot for lot in lots if lot.remaining_rao and lot.yield_id in by_lot][:-1]
-    assert all(by_lot[lot.yield_id].alpha_rao == lot.remaining_rao for lot in full), "an older lot was left over"
+    assert all(by_lot[lot.yield_id].alpha_rao == lot.remaining_rao for lot in full), (
+        "an older lot was left over"
+    )
     for part in sold:
         assert 0 < part.alpha_rao <= remaining[part.yield_id]
         exact = Fraction(tao * taken // alpha) * part.alpha_rao / taken
