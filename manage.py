@@ -39,6 +39,8 @@ def main() -> int:
     except (embedded.EmbeddedError, ImproperlyConfigured) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -16,7 +16,15 @@ from typing import Any
 from chain import keys
 from chain.addresses import encode_address
 from chain.facts import BlockFacts, PriceFact, RemarkFact, ShareFact, StakeEventFact, YieldFact
-from chain.runtime import SUPPORTED_SPECS, Event, Extrinsic, RuntimeDecoder, UnknownRuntime, calls_within
+from chain.runtime import (
+    SUPPORTED_SPECS,
+    Event,
+    Extrinsic,
+    RuntimeDecoder,
+    UnknownRuntime,
+    calls_within,
+    decoder_for,
+)
 from chain.source import Call, MissingRead, Source, SourceError, call_one
 from chain.stake_events import SUBTENSOR, conversions, stake_events
 from chain.yields import PoolChange, PoolState, alpha_take, root_takes
@@ -140,9 +148,14 @@ class ChainReader:
             for coldkey, share in sorted(holders.items())
         ]
 
-    def start_from_facts(self, parent_hash: str, holdings: Holdings) -> None:
-        """Go on after a stored block."""
+    def start_from_facts(self, parent_hash: str, holdings: Holdings, runtimes: dict[int, str]) -> None:
+        """Go on after a stored block.
+
+        :param runtimes: metadata (hex) of the runtimes stored so far, which the source need not hold again.
+        """
         self.parent_hash, self.holdings = parent_hash, holdings
+        for spec_version, metadata in runtimes.items():
+            self._decoders[spec_version] = decoder_for(spec_version, metadata, self._ss58_prefix)
 
     def _block_hash(self, number: int) -> str:
         block_hash = call_one(self._source, "chain_getBlockHash", number)
@@ -218,7 +231,7 @@ class ChainReader:
         """The decoder of a runtime, with the metadata that the given block's state holds."""
         if spec_version not in self._decoders:
             metadata = call_one(self._source, "state_getMetadata", at)
-            self._decoders[spec_version] = RuntimeDecoder(spec_version, metadata, self._ss58_prefix)
+            self._decoders[spec_version] = decoder_for(spec_version, metadata, self._ss58_prefix)
         return self._decoders[spec_version]
 
     def _open(self, number: int) -> _Step:

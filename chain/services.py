@@ -27,7 +27,7 @@ from chain.models import (
     StakeEvent,
     Yield,
 )
-from chain.queries import holdings_at, last_block
+from chain.queries import holdings_at, last_block, stored_runtimes
 from chain.reader import (
     BrokenChain,
     ChainReader,
@@ -130,7 +130,7 @@ def ingest(
         if stored is None:
             baseline = reader.start_from_chain(start - 1)
         else:
-            reader.start_from_facts(stored.hash, holdings_at(stored.number))
+            reader.start_from_facts(stored.hash, holdings_at(stored.number), stored_runtimes())
         for number in range(start, last + 1):
             facts = reader.read_block(number)
             with transaction.atomic():
