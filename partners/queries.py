@@ -1,0 +1,34 @@
+"""Reads of partners, their agreements, rules and wallets that others use."""
+
+from __future__ import annotations
+
+from partners.matching import AgreementTerms, RuleBook, RuleTerms, WalletTerms
+from partners.models import Agreement, Rule, Wallet, WalletChain
+
+
+def rule_book() -> RuleBook:
+    """Read everything that decides whose a Bittensor delegation is, in three queries."""
+    agreements = [
+        AgreementTerms(
+            id=agreement.pk,
+            partner_id=agreement.partner_id,
+            partner_name=agreement.partner.name,
+            starts_at=agreement.effective.lower,
+            ends_at=agreement.effective.upper,
+            rate_bps=agreement.rate_bps,
+            basis=agreement.basis,
+        )
+        for agreement in Agreement.objects.select_related("partner").order_by("pk")
+    ]
+    rules = [
+        RuleTerms(
+            rule.pk, rule.agreement_id, rule.priority, rule.applies_from_block, rule.is_active, rule.kind
+        )
+        for rule in Rule.objects.order_by("pk")
+    ]
+    columns = Wallet.objects.filter(chain=WalletChain.BITTENSOR).order_by("pk")
+    wallets = [
+        WalletTerms(*values)
+        for values in columns.values_list("pk", "partner_id", "address", "introduced_date", "is_active")
+    ]
+    return RuleBook(agreements, rules, wallets)
