@@ -66,7 +66,9 @@ SIGN_INS = (
 )
 
 
-def run_demo(*, now: datetime, say: Callable[[str], None], progress: Progress | None = None) -> dict[str, Any]:
+def run_demo(
+    *, now: datetime, say: Callable[[str], None], progress: Progress | None = None
+) -> dict[str, Any]:
     """Do everything that is not done yet and sum up what is there.
 
     :returns: amounts in rao; see :func:`summarize`.
@@ -89,7 +91,11 @@ def run_demo(*, now: datetime, say: Callable[[str], None], progress: Progress | 
 def _user(sign_in: SignIn) -> User:
     user, created = User.objects.get_or_create(
         username=sign_in.username,
-        defaults={"is_staff": True, "is_superuser": sign_in.is_superuser, "first_name": sign_in.username.title()},
+        defaults={
+            "is_staff": True,
+            "is_superuser": sign_in.is_superuser,
+            "first_name": sign_in.username.title(),
+        },
     )
     if created:
         user.set_password(sign_in.password)

@@ -253,8 +253,24 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }
+# --- The chain ----------------------------------------------------------------------------------------
+
+# Empty: nothing is followed, and the scheduler's ingestion stays switched off.
+RAKEBACK_NODE_URL = _env.secret(
+    "RAKEBACK_NODE_URL",
+    rule="the WebSocket address of a Bittensor node, ws:// or wss://",
+    example="wss://archive.example.com:443",
+    default="",
+    accepts=lambda url: url.startswith(("ws://", "wss://")),
+)
+
 LOGGING = logging_config(
-    level=_env.choice("LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR"), default="INFO"),
+    level=_env.choice(
+        "LOG_LEVEL",
+        ("INFO", "DEBUG", "WARNING", "ERROR"),
+        # A person at a terminal reads what a command says, not its log.
+        default="INFO" if IS_PRODUCTION else "WARNING",
+    ),
     form=_env.choice("LOG_FORM", ("json", "lines"), default="json" if IS_PRODUCTION else "lines"),
 )
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from django.core.management import call_command
 
-
 from chain.management.arguments import show_progress
 from chain.services import now_utc
 from chain.units import format_rao
