@@ -63,7 +63,7 @@ class Codec:
     def decode_transfers(self, data: bytes) -> list[Transfer]:
         """Read the transfers out of call data.
 
-        :raises CallDataError: for anything but one `batch_all` of `transfer_keep_alive`, with nothing after it.
+        :raises CallDataError: for anything but one `batch_all` of `transfer_keep_alive` and nothing after.
         """
         call = self._config.create_scale_object("Call", data=ScaleBytes(data), metadata=self._metadata)
         try:

@@ -1,7 +1,8 @@
 """What may leave: batches of payouts, proposed by one person and approved by another.
 
-A proposed batch is frozen: its payouts, addresses and amounts are part of the hash that the approver confirms,
-and triggers refuse to change them. Sending is not part of this app yet; an approved batch is exported as call data.
+A proposed batch is frozen: its payouts, addresses and amounts are part of the hash that the approver
+confirms, and triggers refuse to change them. Sending is not part of this app yet; an approved batch is
+exported as call data.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Batch(models.Model):
 
 
 class Payout(models.Model):
-    """One transfer to one partner, with the address as it was when proposed. Its reserving entry is `reserve:<id>`."""
+    """One transfer to one partner, to the address as proposed. Its reserving entry is `reserve:<id>`."""
 
     batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="payouts")
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="payouts")
