@@ -303,6 +303,8 @@ def serve_site(
     :raises CannotServe: when the port cannot be had.
     """
     home.prepare()
+    # The programs write to files, where more than warnings is wanted.
+    os.environ.setdefault("LOG_LEVEL", "INFO")
     with open_port(bind, port) as listener:
         address: tuple[str, int] = listener.getsockname()[:2]
         reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104

@@ -33,7 +33,9 @@ def rewritten(segment: Path, path: Path, change: object) -> Path:
     return path
 
 
-def test_ch10_a_segment_replays_into_the_facts_of_the_chain(play: Play, hotkeys: list[str], segment: Path) -> None:
+def test_ch10_a_segment_replays_into_the_facts_of_the_chain(
+    play: Play, hotkeys: list[str], segment: Path
+) -> None:
     report = ingest_segment(segment)
     assert (report.added, last_block().number) == (play.last - 1, play.last)  # type: ignore[union-attr]
     assert Yield.objects.count() == 35
@@ -106,7 +108,9 @@ def test_ch1_a_killed_process_leaves_whole_blocks_only(segment: Path) -> None:
     whole = facts_sha256()
     call_command("flush", interactive=False, verbosity=0)
     settings = connection.settings_dict
-    environment = dict(os.environ, PGPASSWORD=settings["PASSWORD"] or "", RAKEBACK_TEST_DATABASE=settings["NAME"])
+    environment = dict(
+        os.environ, PGPASSWORD=settings["PASSWORD"] or "", RAKEBACK_TEST_DATABASE=settings["NAME"]
+    )
     command = [sys.executable, "-m", "chain.tests.ingest_process", str(segment)]
     killed = 0
     for _ in range(30):
@@ -196,7 +200,9 @@ def test_ch10_a_segment_of_another_history_is_refused(segment: Path, tmp_path: P
     assert facts_sha256() == facts
 
 
-def test_ch1_other_hotkeys_and_holes_are_refused(play: Play, hotkeys: list[str], segment: Path, tmp_path: Path) -> None:
+def test_ch1_other_hotkeys_and_holes_are_refused(
+    play: Play, hotkeys: list[str], segment: Path, tmp_path: Path
+) -> None:
     ingest_segment(segment, last=30)
     other = tmp_path / "other.gz"
     record_segment(PlaySource(play), first=31, last=40, hotkeys=hotkeys[:1], path=other)
@@ -234,7 +240,7 @@ def test_ch3_check_positions_finds_a_wrong_share(segment: Path) -> None:
 
 
 def test_ch3_check_positions_asks_for_ingestion_first(segment: Path) -> None:
-    with pytest.raises(CommandError, match="block 92 is not stored. Run `manage.py ingest --segment"):
+    with pytest.raises(CommandError, match=r"block 92 is not stored\. Run `manage.py ingest --segment"):
         call_command("check_positions", segment=segment)
 
 

@@ -24,4 +24,10 @@ def test_ui_amounts_that_are_not_exact_are_refused(text: str) -> None:
 
 
 def test_ui_rates_are_shown_without_rounding() -> None:
-    assert [format_bps(bps) for bps in (0, 1, 3300, 3350, 10_000)] == ["0 %", "0.01 %", "33 %", "33.5 %", "100 %"]
+    assert [format_bps(bps) for bps in (0, 1, 3300, 3350, 10_000)] == [
+        "0 %",
+        "0.01 %",
+        "33 %",
+        "33.5 %",
+        "100 %",
+    ]
