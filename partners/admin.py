@@ -1,4 +1,4 @@
-"""Partners in the admin: lists, forms with a reason for each change, readable history, wallet lists, API keys.
+"""Partners in the admin: lists, forms that ask why, readable history, wallet lists, API keys.
 
 Nothing can be deleted here. What is saved goes through forms that validate as the services do, inside
 `recorded`, so that the history knows who did it and why; bulk actions call the services.
@@ -13,14 +13,14 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import connection
-from django.db.models import BooleanField, Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import BooleanField, Count, Exists, ExpressionWrapper, OuterRef, Q, QuerySet, Subquery
 from django.forms import BaseFormSet, ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from import_export.admin import ImportExportMixin
 from import_export.formats.base_formats import CSV, XLSX
 from rest_framework_api_key.models import APIKey
@@ -36,6 +36,9 @@ from partners.models import Agreement, ApiKey, Change, Partner, Rule, Wallet, sh
 from partners.wallet_lists import Preview, WalletResource
 
 ENTRIES_PER_PAGE = 50
+# An agreement without its form, whose fields exist only there.
+SHOWN_VALUES = ("starts", "ends", "rate", "minimum")
+SHOWN_TERMS = (("starts", "ends"), ("rate", "minimum"), "basis", "notes")
 
 
 class RecordedAdmin(ModelAdmin):  # type: ignore[misc]
@@ -88,12 +91,35 @@ class RecordedAdmin(ModelAdmin):  # type: ignore[misc]
         self.message_user(request, f"{what}: {done}{already}.", level)
 
 
-class AgreementInline(StackedInline):  # type: ignore[misc]
+class AgreementDisplay:
+    """An agreement in words, for lists and for those who may only look."""
+
+    @display(description="Rate", ordering="rate_bps")
+    def rate(self, agreement: Agreement) -> Any:
+        return format_html(
+            '<span title="{} bps">{}</span>', agreement.rate_bps, format_bps(agreement.rate_bps)
+        )
+
+    @display(description="From (UTC)", ordering="effective__startswith")
+    def starts(self, agreement: Agreement) -> str:
+        return short_moment(agreement.effective.lower)
+
+    @display(description="Until (UTC)", ordering="effective__endswith")
+    def ends(self, agreement: Agreement) -> str:
+        return short_moment(agreement.effective.upper) if agreement.effective.upper else "no end"
+
+    @display(description="Minimum payout", ordering="minimum_payout_rao")
+    def minimum(self, agreement: Agreement) -> Any:
+        return amount_html(agreement.minimum_payout_rao)
+
+
+class AgreementInline(AgreementDisplay, StackedInline):  # type: ignore[misc]
     model = Agreement
     form = forms.AgreementInlineForm
     formset = forms.AgreementFormSet
     fields = (
-        ("effective_from", "effective_until"),
+        "effective_from",
+        "effective_until",
         ("rate", "minimum_payout"),
         "basis",
         "notes",
@@ -101,6 +127,12 @@ class AgreementInline(StackedInline):  # type: ignore[misc]
     extra = 0
     can_delete = False
     show_change_link = True
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_fields(request, obj) if self.has_change_permission(request, obj) else SHOWN_TERMS
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return () if self.has_change_permission(request, obj) else SHOWN_VALUES
 
 
 class RuleInline(TabularInline):  # type: ignore[misc]
@@ -192,8 +224,8 @@ class PartnerAdmin(AgreementSaving, RecordedAdmin):
             return "Save the partner first, then add or import wallets."
         counts = partner.wallets.aggregate(all=Count("pk"), active=Count("pk", filter=Q(is_active=True)))
         return format_html(
-            '{} active of {}. <a class="text-primary-600 dark:text-primary-500" href="{}?partner__id__exact={}">'
-            "Show the wallets</a>",
+            '{} active of {}. <a class="text-primary-600 dark:text-primary-500"'
+            ' href="{}?partner__id__exact={}">Show the wallets</a>',
             f"{counts['active']:,}",
             f"{counts['all']:,}",
             reverse("admin:partners_wallet_changelist"),
@@ -225,7 +257,7 @@ class PartnerAdmin(AgreementSaving, RecordedAdmin):
 
 
 @admin.register(Agreement)
-class AgreementAdmin(AgreementSaving, RecordedAdmin):
+class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
     form = forms.AgreementForm
     list_display = ("partner", "rate", "starts", "ends", "in_force", "minimum", "rule_count")
     list_display_links = ("partner", "rate")
@@ -240,7 +272,7 @@ class AgreementAdmin(AgreementSaving, RecordedAdmin):
         "An agreement says what share of the take a partner is paid, and from when. Add a partner first."
     )
     fieldsets = (
-        (None, {"fields": ("partner", ("effective_from", "effective_until"), ("rate", "minimum_payout"))}),
+        (None, {"fields": ("partner", "effective_from", "effective_until", ("rate", "minimum_payout"))}),
         (None, {"fields": ("basis", "notes", "reason")}),
     )
 
@@ -253,36 +285,17 @@ class AgreementAdmin(AgreementSaving, RecordedAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None and not self.has_change_permission(request, obj):
-            shown = ("partner", ("starts", "ends"), ("rate", "minimum"), "basis", "notes")
-            return ((None, {"fields": shown}),)
+            return ((None, {"fields": ("partner", *SHOWN_TERMS)}),)
         return super().get_fieldsets(request, obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None and not self.has_change_permission(request, obj):
-            return ("starts", "ends", "rate", "minimum")
+            return SHOWN_VALUES
         return super().get_readonly_fields(request, obj)
-
-    @display(description="Rate", ordering="rate_bps")
-    def rate(self, agreement: Agreement) -> Any:
-        return format_html(
-            '<span title="{} bps">{}</span>', agreement.rate_bps, format_bps(agreement.rate_bps)
-        )
-
-    @display(description="From (UTC)", ordering="effective__startswith")
-    def starts(self, agreement: Agreement) -> str:
-        return short_moment(agreement.effective.lower)
-
-    @display(description="Until (UTC)", ordering="effective__endswith")
-    def ends(self, agreement: Agreement) -> str:
-        return short_moment(agreement.effective.upper) if agreement.effective.upper else "no end"
 
     @display(description="In force", boolean=True, ordering="is_in_force")
     def in_force(self, agreement: Any) -> bool:
         return bool(agreement.is_in_force)
-
-    @display(description="Minimum payout", ordering="minimum_payout_rao")
-    def minimum(self, agreement: Agreement) -> Any:
-        return amount_html(agreement.minimum_payout_rao)
 
     @display(description="Active rules", ordering="rules_now")
     def rule_count(self, agreement: Any) -> str:
@@ -339,8 +352,8 @@ class WalletAdmin(ImportExportMixin, RecordedAdmin):
     formats = (CSV, XLSX)
     # The history knows every row of an import already.
     skip_admin_log = True
-    list_display = ("address_shown", "partner", "introduced_date", "is_active", "notes_shown")
-    list_display_links = ("introduced_date",)
+    list_display = ("address_shown", "partner", "introduced", "active", "notes_shown")
+    list_display_links = ("introduced",)
     list_select_related = ("partner",)
     list_filter = (
         ("partner", RelatedDropdownFilter),
@@ -378,6 +391,14 @@ class WalletAdmin(ImportExportMixin, RecordedAdmin):
     @display(description="Address", ordering="address")
     def address_shown(self, wallet: Wallet) -> Any:
         return address_html(wallet.address)
+
+    @display(description="Introduced", ordering="introduced_date")
+    def introduced(self, wallet: Wallet) -> str:
+        return wallet.introduced_date.isoformat()
+
+    @display(description="Active", ordering="is_active", boolean=True)
+    def active(self, wallet: Wallet) -> bool:
+        return wallet.is_active
 
     @display(description="Notes")
     def notes_shown(self, wallet: Wallet) -> str:
@@ -447,7 +468,7 @@ class WalletAdmin(ImportExportMixin, RecordedAdmin):
 class ChangeAdmin(ModelAdmin):  # type: ignore[misc]
     """All changes of all partners in one list; read only."""
 
-    list_display = ("at", "kind_shown", "what_shown", "name_link", "difference", "who", "why")
+    list_display = ("at_shown", "kind_shown", "what_shown", "difference", "who", "why")
     list_display_links = None
     list_filter = (
         ("kind", ChoicesDropdownFilter),
@@ -481,6 +502,11 @@ class ChangeAdmin(ModelAdmin):  # type: ignore[misc]
             entry.change.entry = entry
         return changelist
 
+    @display(description="When (UTC)", ordering="at")
+    def at_shown(self, change: Change) -> Any:
+        day, clock = change.at.strftime("%Y-%m-%d %H:%M:%S").split()
+        return format_html('<time datetime="{}">{} {}</time>', change.at.isoformat(), day, clock)
+
     @display(description="What", ordering="kind")
     def kind_shown(self, change: Change) -> str:
         return change.get_kind_display()
@@ -491,16 +517,17 @@ class ChangeAdmin(ModelAdmin):  # type: ignore[misc]
     def what_shown(self, change: Change) -> str:
         return change.get_what_display()
 
-    @display(description="Of")
-    def name_link(self, change: Change) -> Any:
-        if change.what == Change.What.DELETE:
-            return change.object_name
-        url = reverse(f"admin:partners_{change.kind.lower()}_history", args=[change.object_id])
-        return format_html('<a href="{}">{}</a>', url, change.object_name)
-
-    @display(description="Difference")
-    def difference(self, change: Any) -> str:
-        return change.entry.summary if change.what == Change.What.UPDATE else ""
+    @display(description="Of, and what differs")
+    def difference(self, change: Any) -> Any:
+        name = change.object_name
+        if change.what != Change.What.DELETE:
+            url = reverse(f"admin:partners_{change.kind.lower()}_history", args=[change.object_id])
+            name = format_html(
+                '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', url, name
+            )
+        fields = change.entry.fields if change.what == Change.What.UPDATE else ()
+        lines = format_html_join("", "<div>{}: {} → {}</div>", ((f.label, f.before, f.after) for f in fields))
+        return format_html('<div style="overflow-wrap: anywhere">{}{}</div>', name, lines)
 
     @display(description="Who", ordering="username")
     def who(self, change: Any) -> str:
@@ -580,8 +607,6 @@ def _reason(request: HttpRequest) -> str:
 
 
 def _as_flag(condition: Q) -> Any:
-    from django.db.models import ExpressionWrapper
-
     return ExpressionWrapper(condition, output_field=BooleanField())
 
 
