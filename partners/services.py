@@ -11,7 +11,8 @@ from datetime import date, datetime
 from typing import Any
 
 import pghistory
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from psycopg.types.range import TimestamptzRange
@@ -19,7 +20,7 @@ from psycopg.types.range import TimestamptzRange
 from partners.models import Agreement, Partner, Rule, Wallet, WalletChain
 
 # None is the application itself, acting by schedule or command.
-Actor = AbstractBaseUser | None
+Actor = AbstractBaseUser | AnonymousUser | None
 
 
 class Refused(ValueError):

@@ -1,4 +1,4 @@
-"""Batches and payouts in the admin: read-only lists and pages; writing is by the named steps in `admin_views`."""
+"""Batches and payouts in the admin: read-only pages; writing is by the named steps in `admin_views`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class BatchAdmin(ReadOnlyAdmin):
 
     @display(description="Approved by", ordering="approved_at")
     def approved(self, batch: Batch) -> str:
-        return f"{batch.approved_by}, {batch.approved_at:%Y-%m-%d %H:%M}" if batch.approved_at else "–"
+        return f"{batch.approved_by}, {batch.approved_at:%Y-%m-%d %H:%M}" if batch.approved_at else "-"
 
     def has_propose_permission(self, request: HttpRequest, *_: Any) -> bool:
         """Say whether the user may propose; named for Django's `permissions` of actions."""
@@ -78,7 +78,10 @@ class BatchAdmin(ReadOnlyAdmin):
         return request.user.has_perm(APPROVE)
 
     @action(
-        description="Propose a batch", permissions=["propose"], url_path="open-propose-page", icon="playlist_add"
+        description="Propose a batch",
+        permissions=["propose"],
+        url_path="open-propose-page",
+        icon="playlist_add",
     )
     def open_propose_page(self, request: HttpRequest) -> HttpResponse:
         """Lead to the preview; nothing is written."""
@@ -106,12 +109,18 @@ class BatchAdmin(ReadOnlyAdmin):
             "call_data": ("<int:batch_id>/call-data/", admin_views.CallData),
         }
         own = [
-            path(route, self.admin_site.admin_view(view.as_view(model_admin=self)), name=f"payments_batch_{name}")
+            path(
+                route,
+                self.admin_site.admin_view(view.as_view(model_admin=self)),
+                name=f"payments_batch_{name}",
+            )
             for name, (route, view) in pages.items()
         ]
         return own + super().get_urls()  # type: ignore[no-any-return]
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], **kwargs: Any
+    ) -> HttpResponse:
         """Show the batch with its payouts, its hash and who did what when."""
         batch = kwargs.get("obj")
         if isinstance(batch, Batch):

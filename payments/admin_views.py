@@ -1,7 +1,7 @@
 """The pages on which batches are proposed, approved, cancelled and exported.
 
-A page that shows is a GET and writes nothing; the step itself is a POST to an address of its own, which carries the
-hash of what was shown. Rights are checked here for a clear answer and again in the services.
+A page that shows is a GET and writes nothing; the step itself is a POST to an address of its own, which
+carries the hash of what was shown. Rights are checked here for a clear answer and again in the services.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Step(View):
         return self.request.user
 
     def get_batch(self) -> Batch:
-        return get_object_or_404(Batch.objects.select_related("through", "proposed_by"), pk=self.kwargs["batch_id"])
+        return get_object_or_404(
+            Batch.objects.select_related("through", "proposed_by"), pk=self.kwargs["batch_id"]
+        )
 
     def refuse(self, error: Exception, name: str, *arguments: object) -> HttpResponse:
         messages.error(self.request, str(error))
@@ -117,6 +119,7 @@ class ApprovePage(Page):
         is_open = batch.status == Batch.Status.PROPOSED
         return super().get_context_data(
             batch=batch,
+            heading=f"Approve {batch}",
             payouts=list(batch.payouts.select_related("partner")),
             problems=[*find_changes(batch), *find_uncovered(batch)] if is_open else [],
             is_open=is_open,
@@ -142,7 +145,9 @@ class ApproveConfirm(Step):
             )
         except (PaymentError, InsufficientPayable) as error:
             return self.refuse(error, PAGE, batch_id)
-        messages.success(request, f"{batch} is approved and its amounts are reserved. Export its call data to pay.")
+        messages.success(
+            request, f"{batch} is approved and its amounts are reserved. Export its call data to pay."
+        )
         return HttpResponseRedirect(reverse(PAGE, args=[batch_id]))
 
 
@@ -154,7 +159,8 @@ class CancelPage(Page):
     template_name = "admin/payments/batch/cancel.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(batch=self.get_batch(), **kwargs)
+        batch = self.get_batch()
+        return super().get_context_data(batch=batch, heading=f"Cancel {batch}", **kwargs)
 
 
 class CancelConfirm(Step):
@@ -167,7 +173,9 @@ class CancelConfirm(Step):
         batch = self.get_batch()
         try:
             if batch.status == Batch.Status.APPROVED and request.POST.get("not_sent") != "yes":
-                raise PaymentError("Look on the chain first, and confirm that none of these transfers was sent.")
+                raise PaymentError(
+                    "Look on the chain first, and confirm that none of these transfers was sent."
+                )
             batch = cancel_batch(
                 batch_id=batch_id, reason=request.POST.get("reason", ""), actor=self.actor, now=timezone.now()
             )
@@ -189,11 +197,6 @@ class CallData(Step):
             text = call_data(batch)
         except (PaymentError, CallDataError) as error:
             return self.refuse(error, PAGE, batch_id)
-        return HttpResponse(
-            text + "\n",
-            content_type="text/plain; charset=utf-8",
-            headers={
-                "Content-Disposition": f'attachment; filename="batch-{batch.pk}-{batch.content_hash[:12]}.hex"',
-                "Cache-Control": "no-store",
-            },
-        )
+        name = f"batch-{batch.pk}-{batch.content_hash[:12]}.hex"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        return HttpResponse(text + "\n", content_type="text/plain; charset=utf-8", headers=headers)

@@ -78,7 +78,9 @@ def propose_batch(
         reasons = " ".join(f"{skip.name}: {skip.text}" for skip in plan.skipped)
         raise NothingToPay(f"Nobody can be paid now. {reasons or 'There are no partners.'}")
     if expected_hash is not None and expected_hash != preview.content_hash:
-        raise PlanChanged("What is due changed since you looked. Nothing was proposed; look again and confirm.")
+        raise PlanChanged(
+            "What is due changed since you looked. Nothing was proposed; look again and confirm."
+        )
     batch = Batch.objects.create(
         through=through,
         content_hash=preview.content_hash,
@@ -120,7 +122,9 @@ def approve_batch(*, batch_id: int, content_hash: str, actor: User, now: datetim
     if changes:
         raise BatchChanged(f"{batch} was not approved. {' '.join(changes)} Cancel it and propose a new one.")
     if not content_hash == batch.content_hash == hash_batch(batch):
-        raise BatchChanged(f"{batch} is not what you were shown: its hash differs. Open it again and compare.")
+        raise BatchChanged(
+            f"{batch} is not what you were shown: its hash differs. Open it again and compare."
+        )
     for payout in batch.payouts.select_related("partner").order_by("partner_id"):
         ledger_services.reserve_payout(
             payout_id=payout.pk, partner=payout.partner, amount_rao=payout.amount_rao, actor=actor, now=now
@@ -176,7 +180,9 @@ def call_data(batch: Batch) -> str:
     :raises CallDataError: when the bytes cannot be made or do not decode to the payouts.
     """
     if batch.status != Batch.Status.APPROVED:
-        raise BatchChanged(f"{batch} is {batch.get_status_display().lower()}: only an approved batch is exported.")
+        raise BatchChanged(
+            f"{batch} is {batch.get_status_display().lower()}: only an approved batch is exported."
+        )
     changes = find_changes(batch)
     if changes:
         raise BatchChanged(f"{batch} is not exported. {' '.join(changes)} Cancel it and propose a new one.")
