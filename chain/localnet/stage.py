@@ -281,10 +281,7 @@ class Stage:
 
     def price_rao(self, netuid: int) -> int:
         """Return the price of a subnet's alpha in rao of TAO, floored."""
-        value = self.node.rpc(
-            "state_getStorage", storage_prefix("Swap", "AlphaSqrtPrice") + netuid_key(netuid)
-        )
-        root = int.from_bytes(bytes.fromhex(value[2:]), "little")
+        root = int(self.node.substrate.query("Swap", "AlphaSqrtPrice", [netuid]).value["bits"])
         return root * root * RAO_PER_TAO >> 128
 
     def stake_rao(self, who: str, hotkey: str, netuid: int) -> int:
