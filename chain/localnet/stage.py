@@ -99,7 +99,7 @@ class Stage:
         if name not in self.keys:
             self.keys[name] = account(name)
             self.names[self.keys[name].ss58_address] = name
-        return self.keys[name].ss58_address
+        return str(self.keys[name].ss58_address)
 
     def accounts(self) -> dict[str, dict[str, str]]:
         """Return every account of the play by name."""

@@ -115,7 +115,7 @@ class _Epoch:
 
     def __post_init__(self) -> None:
         self.take = self.before.table("Delegates").get(self.hotkey, DEFAULT_TAKE)
-        self.owner = self.before.table("Owner").get(self.hotkey)
+        self.owner = str(self.before.table("Owner")[self.hotkey])
 
     def alpha_variants(self, start: Pool) -> Iterator[tuple[int, int, Pool]]:
         """Return (take, miner's incentive, pool after the epoch) for every take that fits, amounts in rao."""
