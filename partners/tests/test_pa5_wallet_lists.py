@@ -216,6 +216,7 @@ def test_pa5_upload_preview_confirm_writes_who_and_why(operator: Client) -> None
     assert "This is a preview" in page.content.decode()
     assert not Wallet.objects.exists()
     assert "1 new" in confirm(operator, page).content.decode()
+    assert "imported already" in confirm(operator, page).content.decode()
     change = Change.objects.get(kind="WALLET")
     assert (change.username, change.reason, Wallet.objects.count()) == ("olga", "First list", 1)
     again = upload(operator, LIST)

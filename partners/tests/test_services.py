@@ -97,7 +97,8 @@ def test_pa2_the_database_refuses_spans_that_overlap_or_are_not_half_open(span: 
     with pytest.raises(IntegrityError, match=constraint):
         raw(
             "INSERT INTO partners_agreement"
-            " (partner_id, effective, rate_bps, basis, minimum_payout_rao, notes) VALUES (%s, %s, 1, 'TAKE', 0, '')",
+            " (partner_id, effective, rate_bps, basis, minimum_payout_rao, notes)"
+            " VALUES (%s, %s, 1, 'TAKE', 0, '')",
             partner.pk,
             span,
         )
