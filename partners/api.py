@@ -62,7 +62,7 @@ class PartnerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         partners = Partner.objects.annotate(
             bps_now=Subquery(in_force.values("rate_bps")[:1]),
             wallet_count=Count("wallets", filter=Q(wallets__is_active=True)),
-        )
+        ).order_by("name")
         return visible(partners, self.request, partner_field="pk")
 
 

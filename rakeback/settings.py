@@ -174,6 +174,9 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = "UTC"
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 
+# The order of changes within one transaction is part of the history.
+PGHISTORY_CREATED_AT_FUNCTION = "CLOCK_TIMESTAMP()"
+
 # --- Language, time and static files ------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
