@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from chain.models import (
     PoolPrice,
     Position,
     Remark,
+    Runtime,
     StakeEvent,
     Yield,
 )
@@ -43,6 +45,12 @@ def holdings_at(block: int) -> Holdings:
     for hotkey, netuid, coldkey, share in rows:
         holdings.setdefault((hotkey, netuid), {})[coldkey] = share
     return holdings
+
+
+def stored_runtimes() -> dict[int, str]:
+    """Metadata (0x hex) of every runtime whose blocks are stored, by spec version."""
+    rows = Runtime.objects.values_list("spec_version", "metadata")
+    return {spec_version: "0x" + zlib.decompress(metadata).hex() for spec_version, metadata in rows}
 
 
 def open_gaps(first: int, last: int) -> QuerySet[Gap]:

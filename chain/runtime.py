@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from scalecodec.base import RuntimeConfigurationObject, ScaleBytes
@@ -74,7 +75,7 @@ def calls_within(call: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 class RuntimeDecoder:
-    """Decodes with one runtime's V14 metadata. Building one takes about a second; keep it."""
+    """Decodes with one runtime's V14 metadata. Building one takes about a second: use :func:`decoder_for`."""
 
     def __init__(self, spec_version: int, metadata_hex: str, ss58_prefix: int) -> None:
         self.spec_version = spec_version
@@ -123,3 +124,9 @@ class RuntimeDecoder:
         ).decode()
         digest = hashlib.blake2b(bytes.fromhex(data_hex[2:]), digest_size=32).hexdigest()
         return Extrinsic(hash="0x" + digest, signer=str(value.get("address") or ""), call=value["call"])
+
+
+@lru_cache(maxsize=4)
+def decoder_for(spec_version: int, metadata_hex: str, ss58_prefix: int) -> RuntimeDecoder:
+    """The decoder of a runtime, built once per process."""
+    return RuntimeDecoder(spec_version, metadata_hex, ss58_prefix)

@@ -60,10 +60,10 @@ def _apply(pool: SharePool, events: Iterable[StakeEventFact]) -> None:
             pool.remove(event.coldkey, event.alpha_rao)
 
 
-def _replayed(change: PoolChange, credits: Iterable[tuple[str | None, int]]) -> bool:
+def _replayed(change: PoolChange, credited: Iterable[tuple[str | None, int]]) -> bool:
     """Say whether crediting (coldkey, or None for all) in this order and then the events gives the chain's pool."""
     pool = SharePool(change.before.value, change.before.denominator, dict(change.shares))
-    for coldkey, amount in credits:
+    for coldkey, amount in credited:
         if coldkey is None:
             pool.add_for_all(amount)
         else:
@@ -119,10 +119,12 @@ def root_takes(change: PoolChange, *, owner: str, take_u16: int, nets_rao: Seque
     choices = takes_adding_to(grown, ranges)
 
     def replays(choice: tuple[int, ...]) -> bool:
-        credits = [
-            credit for take, net in zip(choice, nets_rao, strict=True) for credit in ((owner, take), (None, net))
+        credited = [
+            credit
+            for take, net in zip(choice, nets_rao, strict=True)
+            for credit in ((owner, take), (None, net))
         ]
-        return _replayed(change, credits)
+        return _replayed(change, credited)
 
     proved = [choice for choice in choices if replays(choice)]
     if not proved and change.events and len(choices) == 1:

@@ -1,4 +1,4 @@
-"""What every view of the REST API stands on: keys, the wall between partners, parameters, pages, limits, errors.
+"""What every view of the REST API stands on: keys, the wall between partners, parameters, pages, errors.
 
 A key bound to a partner sees that partner's rows only. A view says how its rows lead to a partner, or that it
 shows nobody's rows in particular; one that says neither is closed to bound keys.
@@ -51,7 +51,9 @@ class ApiKeyAuthentication(BaseAuthentication):
         text = request.headers.get(KEY_HEADER, "")
         if not text:
             raise exceptions.NotAuthenticated(f"Send your API key in the header {KEY_HEADER}.")
-        refused = exceptions.AuthenticationFailed("This API key is not valid, or no longer. Ask for a new one.")
+        refused = exceptions.AuthenticationFailed(
+            "This API key is not valid, or no longer. Ask for a new one."
+        )
         if len(text) > _KEY_LENGTH_MAX or not text.isascii() or not text.isprintable():
             raise refused
         try:
@@ -136,7 +138,7 @@ class Pages(LimitOffsetPagination):
 
 
 class Query(serializers.Serializer[Any]):
-    """The parameters of a list, read strictly: an unknown one is an error, so that a typo never widens a list."""
+    """A list's parameters, read strictly: an unknown one is an error, so that a typo never widens a list."""
 
 
 def read_query(request: Request, form: type[serializers.Serializer[Any]], *also: str) -> dict[str, Any]:
@@ -186,7 +188,9 @@ class ApiSchema(AutoSchema):
         errors |= {"404": "No such row for this key.", "429": "Too many requests; see Retry-After."}
         for code, description in errors.items():
             if code not in bodies:
-                bodies[code] = self._get_response_for_code(ErrorSerializer, code) | {"description": description}
+                bodies[code] = self._get_response_for_code(ErrorSerializer, code) | {
+                    "description": description
+                }
         return bodies
 
 
@@ -203,7 +207,7 @@ class ApiView(APIView):
 
 
 class ApiListViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
-    """A read-only list. Set `partner_lookup` to the path from a row to its partner's id, such as `partner_id`."""
+    """A read-only list. `partner_lookup` is the path from a row to its partner's id, such as `partner_id`."""
 
     authentication_classes = [ApiKeyAuthentication]
     permission_classes = [MayUseView]
@@ -270,4 +274,3 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         code = "invalid_parameter"
     response.data = {"error": {"code": code, "message": message, "field": field}}
     return response
-

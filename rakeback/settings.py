@@ -1,8 +1,8 @@
 """Django's settings, read from the environment through :mod:`rakeback.env`.
 
-With neither DATABASE_URL nor RAKEBACK_ENV set, everything is local: embedded PostgreSQL and Valkey, a
-signing key made once, only this machine's host names. With DATABASE_URL set it is production, where
-unsafe values are refused; RAKEBACK_ENV=local relaxes that for a developer with a database of their own.
+By default everything is local: embedded PostgreSQL and Valkey unless DATABASE_URL and REDIS_URL name others, a
+signing key made once, only this machine's host names. RAKEBACK_ENV=production, which the image and the compose
+file set, wants every secret and address named and refuses unsafe values.
 """
 
 from __future__ import annotations
@@ -25,15 +25,13 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 _env = Environment(os.environ)
 _external_database = _env.is_set("DATABASE_URL")
-RAKEBACK_ENV = _env.choice(
-    "RAKEBACK_ENV", ("production", "local"), default="production" if _external_database else "local"
-)
+RAKEBACK_ENV = _env.choice("RAKEBACK_ENV", ("production", "local"), default="local")
 IS_PRODUCTION = RAKEBACK_ENV == "production"
 DEBUG = _env.flag("DEBUG", default=False)
 
 try:
     RAKEBACK_HOME = Home.from_environment()
-    if IS_PRODUCTION or _external_database or _env.is_set("SECRET_KEY"):
+    if IS_PRODUCTION or _env.is_set("SECRET_KEY"):
         SECRET_KEY = _env.secret(
             "SECRET_KEY",
             rule="a random text of at least 50 characters, kept secret",
@@ -255,8 +253,24 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }
+# --- The chain ----------------------------------------------------------------------------------------
+
+# Empty: nothing is followed, and the scheduler's ingestion stays switched off.
+RAKEBACK_NODE_URL = _env.secret(
+    "RAKEBACK_NODE_URL",
+    rule="the WebSocket address of a Bittensor node, ws:// or wss://",
+    example="wss://archive.example.com:443",
+    default="",
+    accepts=lambda url: url.startswith(("ws://", "wss://")),
+)
+
 LOGGING = logging_config(
-    level=_env.choice("LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR"), default="INFO"),
+    level=_env.choice(
+        "LOG_LEVEL",
+        ("INFO", "DEBUG", "WARNING", "ERROR"),
+        # A person at a terminal reads what a command says, not its log.
+        default="INFO" if IS_PRODUCTION else "WARNING",
+    ),
     form=_env.choice("LOG_FORM", ("json", "lines"), default="json" if IS_PRODUCTION else "lines"),
 )
 
