@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
         _say(json.dumps(summary))
         if arguments.keep_alive:
             _say(f"Serving {node.url}, newest block {node.number()}; Ctrl-C stops it.")
-            signal.pause()
+            node.wait()
 
 
 def main() -> int:

@@ -99,7 +99,7 @@ class Stage:
         if name not in self.keys:
             self.keys[name] = account(name)
             self.names[self.keys[name].ss58_address] = name
-        return self.keys[name].ss58_address
+        return str(self.keys[name].ss58_address)
 
     def accounts(self) -> dict[str, dict[str, str]]:
         """Return every account of the play by name."""
@@ -281,10 +281,7 @@ class Stage:
 
     def price_rao(self, netuid: int) -> int:
         """Return the price of a subnet's alpha in rao of TAO, floored."""
-        value = self.node.rpc(
-            "state_getStorage", storage_prefix("Swap", "AlphaSqrtPrice") + netuid_key(netuid)
-        )
-        root = int.from_bytes(bytes.fromhex(value[2:]), "little")
+        root = int(self.node.substrate.query("Swap", "AlphaSqrtPrice", [netuid]).value["bits"])
         return root * root * RAO_PER_TAO >> 128
 
     def stake_rao(self, who: str, hotkey: str, netuid: int) -> int:

@@ -115,7 +115,7 @@ class _Epoch:
 
     def __post_init__(self) -> None:
         self.take = self.before.table("Delegates").get(self.hotkey, DEFAULT_TAKE)
-        self.owner = self.before.table("Owner").get(self.hotkey)
+        self.owner = str(self.before.table("Owner")[self.hotkey])
 
     def alpha_variants(self, start: Pool) -> Iterator[tuple[int, int, Pool]]:
         """Return (take, miner's incentive, pool after the epoch) for every take that fits, amounts in rao."""
@@ -209,14 +209,20 @@ def check_block(before: Block, now: Block, result: Result) -> None:
         # One rao less of take and one rao of incentive can leave the same bits: a pool with both readings is no miner's,
         # so the larger take is the true one.
         takes = max(fitting, key=lambda takes: sum(takes.values()))
-        if takes and (any(takes.values()) or changed):
+        if takes and dividends_rao(now, key):
             kind = (
-                "distributions without stake extrinsics"
-                if not busy
-                else "distributions beside stake extrinsics"
+                "distributions beside stake extrinsics" if busy else "distributions without stake extrinsics"
             )
             result.counts[kind] += 1
             result.takes.append(Takes(now.number, now.timestamp_ms, hotkey, netuid, takes))
+
+
+def dividends_rao(block: Block, key: PoolKey) -> int:
+    """Return the dividends after take that the epochs of a block brought to a pool, in rao."""
+    hotkey, netuid = key
+    name = "TaoDividendsPerSubnet" if netuid == ROOT else "AlphaDividendsPerSubnet"
+    table = block.table(name)
+    return sum(table.get((ran, hotkey), 0) for ran in block.epochs() if netuid in (ROOT, ran))
 
 
 def replay_extrinsics_of(scratch: dict[PoolKey, Pool], block: Block, key: PoolKey) -> None:

@@ -150,6 +150,7 @@ def test_ch6_a_missing_read_is_a_gap_and_the_next_run_closes_it(segment: Path, t
     ingest_segment(segment)
     gap.refresh_from_db()
     assert gap.resolved_at is not None
+    assert gap.resolved_by is not None
     assert gap.resolved_by.status == "DONE"
 
 
