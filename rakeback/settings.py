@@ -243,30 +243,23 @@ UNFOLD = {
 }
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    # Closed unless a view opens itself.
+    # Closed unless a view opens itself; the views' own rules are in partners/api_base.py.
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
-    "PAGE_SIZE": 100,
+    "DEFAULT_THROTTLE_RATES": {
+        "api_key": f"{_env.integer('API_REQUESTS_PER_MINUTE', default=120, minimum=1, maximum=100_000)}/minute"
+    },
+    "EXCEPTION_HANDLER": "partners.api_base.exception_handler",
 }
+API_KEY_CUSTOM_HEADER = "HTTP_X_API_KEY"
 SPECTACULAR_SETTINGS = {
     "TITLE": "Rakeback API",
     "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {"SideEnum": "chain.models.Side", "AssetEnum": "chain.models.Asset"},
 }
-# --- The chain ----------------------------------------------------------------------------------------
-
-# Empty: nothing is followed, and the scheduler's ingestion stays switched off.
-RAKEBACK_NODE_URL = _env.secret(
-    "RAKEBACK_NODE_URL",
-    rule="the WebSocket address of a Bittensor node, ws:// or wss://",
-    example="wss://archive.example.com:443",
-    default="",
-    accepts=lambda url: url.startswith(("ws://", "wss://")),
-)
-
 LOGGING = logging_config(
     level=_env.choice(
         "LOG_LEVEL",

@@ -33,7 +33,7 @@ def batch(maker: User) -> Batch:
     return batch
 
 
-def run(*statements: str, **values: object) -> None:
+def run(*statements: str, **values: str | int) -> None:
     """Run statements in one transaction, with the checks that wait for its commit."""
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in statements:
@@ -42,7 +42,7 @@ def run(*statements: str, **values: object) -> None:
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
-def refuse(message: str, *statements: str, **values: object) -> None:
+def refuse(message: str, *statements: str, **values: str | int) -> None:
     before = _everything()
     with pytest.raises(DatabaseError, match=message):
         run(*statements, **values)
