@@ -52,12 +52,7 @@ class PartnerViewSet(ApiViewSet):
         return partners.annotate(
             bps_now=Subquery(in_force.values("rate_bps")[:1]),
             wallet_count=Count("wallets", filter=Q(wallets__is_active=True)),
-<<<<<<< HEAD
-        ).order_by("name")
-        return visible(partners, self.request, partner_field="pk")
-=======
         )
->>>>>>> payments
 
 
 class WalletQuery(Query):
