@@ -130,6 +130,10 @@ class _Epoch:
         """Return (take, miner's incentive, pool after the epoch) for every take that fits, amounts in rao."""
         net = self.now.table("AlphaDividendsPerSubnet")[self.netuid, self.listed]
         after = self.now.table("TotalHotkeyAlphaLastEpoch")[self.listed, self.netuid]
+        if after < start.value_rao:
+            # Not of this epoch: swapping a hotkey lists its new name even where it is no member.
+            yield 0, 0, start.copy()
+            return
         is_owner_hotkey = self.before.table("SubnetOwnerHotkey").get(self.netuid) == self.hotkey
         cut = owner_cut(self.before, self.now, self.netuid) if is_owner_hotkey else 0
         for take in possible_takes(net, self.take):
