@@ -62,7 +62,12 @@ class Identity:
 def read_identity(source: Source) -> Identity:
     """Ask a source which chain it serves and how far it is final."""
     chain, genesis, head, properties = source.call_many(
-        [("system_chain", []), ("chain_getBlockHash", [0]), ("chain_getFinalizedHead", []), ("system_properties", [])]
+        [
+            ("system_chain", []),
+            ("chain_getBlockHash", [0]),
+            ("chain_getFinalizedHead", []),
+            ("system_properties", []),
+        ]
     )
     if not genesis or not head:
         raise SourceError(f"{source.name} names no genesis or no finalized head")
@@ -105,7 +110,9 @@ def _state(call: Call, result: Any, number: int) -> State:
     changes = dict(result[0]["changes"]) if result else {}
     missing = [key for key in call[1][0] if key not in changes]
     if missing:
-        raise MissingRead(f"block {number}: {len(missing)} of {len(call[1][0])} storage values were not answered")
+        raise MissingRead(
+            f"block {number}: {len(missing)} of {len(call[1][0])} storage values were not answered"
+        )
     state = State(changes)
     if state.number(keys.SYSTEM_NUMBER) != number:
         raise MissingRead(f"block {number}: its state is not there (pruned, or of another block)")
@@ -253,9 +260,17 @@ class ChainReader:
             raise UnknownRuntime(spec_version, number)
         decoder = self.decoder(spec_version, self.parent_hash)
         netuids = sorted(keys.netuid_of(key) for key in network_keys)
-        steps = {netuid: keys.by_netuid("LastMechansimStepBlock", netuid) for netuid in netuids if netuid != ROOT}
+        steps = {
+            netuid: keys.by_netuid("LastMechansimStepBlock", netuid) for netuid in netuids if netuid != ROOT
+        }
         call = _state_call(
-            [keys.SYSTEM_EVENTS, keys.TIMESTAMP_NOW, *steps.values(), *self._owner_keys(), *self._pool_keys()],
+            [
+                keys.SYSTEM_EVENTS,
+                keys.TIMESTAMP_NOW,
+                *steps.values(),
+                *self._owner_keys(),
+                *self._pool_keys(),
+            ],
             block_hash,
         )
         state = _state(call, self._source.call_many([call])[0], number)
@@ -263,7 +278,9 @@ class ChainReader:
         if events_hex is None:
             raise MissingRead(f"block {number}: its events are not there")
         events = decoder.events(events_hex)
-        facts = BlockFacts(number, block_hash, self.parent_hash, state.amount(keys.TIMESTAMP_NOW), spec_version)
+        facts = BlockFacts(
+            number, block_hash, self.parent_hash, state.amount(keys.TIMESTAMP_NOW), spec_version
+        )
         # The order in which the chain visits subnets is that of their storage keys.
         epochs = [netuid for netuid, key in steps.items() if state.amount(key) == number]
         epochs.sort(key=lambda netuid: netuid.to_bytes(2, "little"))
@@ -298,7 +315,12 @@ class ChainReader:
             wanted_after.append(keys.by_netuid("SubnetAlphaOutEmission", netuid))
             wanted_before += [
                 keys.by_netuid(item, netuid)
-                for item in ("SubnetOwnerHotkey", "SubnetOwner", "PendingOwnerCut", "FirstEmissionBlockNumber")
+                for item in (
+                    "SubnetOwnerHotkey",
+                    "SubnetOwner",
+                    "PendingOwnerCut",
+                    "FirstEmissionBlockNumber",
+                )
             ]
             for hotkey in self.hotkeys:
                 wanted_before.append(keys.by_hotkey("Delegates", hotkey))
@@ -367,7 +389,10 @@ class ChainReader:
             return None
         cut_rao = before.amount(keys.by_netuid("PendingOwnerCut", netuid))
         if before.number(keys.by_netuid("FirstEmissionBlockNumber", netuid)) is not None:
-            fraction = (before.amount(keys.OWNER_CUT) << 32) // 65_535
+            cut_u16 = before.number(keys.OWNER_CUT)
+            if cut_u16 is None:
+                cut_u16 = step.decoder.default_u16(SUBTENSOR, "SubnetOwnerCut")
+            fraction = (cut_u16 << 32) // 65_535
             cut_rao += (after.amount(keys.by_netuid("SubnetAlphaOutEmission", netuid)) * fraction) >> 32
         return subnet_owner, cut_rao
 
@@ -387,7 +412,9 @@ class ChainReader:
             owner=owner,
             take_u16=take_u16,
             net_rao=net,
-            value_after_epoch=after.amount(keys.by_hotkey_netuid("TotalHotkeyAlphaLastEpoch", hotkey, netuid)),
+            value_after_epoch=after.amount(
+                keys.by_hotkey_netuid("TotalHotkeyAlphaLastEpoch", hotkey, netuid)
+            ),
             owner_cut=cut,
         )
         step.facts.yields.append(
@@ -460,7 +487,9 @@ class ChainReader:
             fields = dict(vars(leg))
             if leg.extrinsic_index is not None:
                 extrinsic = decoded[leg.extrinsic_index]
-                fields.update(extrinsic_hash=extrinsic.hash, signer=extrinsic.signer, call=extrinsic.call_name)
+                fields.update(
+                    extrinsic_hash=extrinsic.hash, signer=extrinsic.signer, call=extrinsic.call_name
+                )
             step.facts.stake_events.append(StakeEventFact(**fields))
         step.facts.conversions = conversions(step.facts.stake_events, owners)
         step.facts.remarks = _remarks(step.events, decoded)
@@ -474,7 +503,9 @@ class ChainReader:
         ]
 
     def _add_prices(self, step: _Step, after: State) -> None:
-        netuids = {fact.netuid for fact in step.facts.yields} | {fact.netuid for fact in step.facts.conversions}
+        netuids = {fact.netuid for fact in step.facts.yields} | {
+            fact.netuid for fact in step.facts.conversions
+        }
         for netuid in sorted(netuids):
             tao, alpha, sqrt_price = (after.amount(key) for key in self._price_keys(netuid))
             step.facts.prices.append(PriceFact(netuid, tao, alpha, sqrt_price))
@@ -487,7 +518,9 @@ class ChainReader:
         if any(event.is_a(SUBTENSOR, "ColdkeySwapped", "NetworkRemoved") for event in step.events):
             return self.read_holdings(number, block_hash)
         touched = sorted(step.touched)
-        holdings = {pool: dict(holders) for pool, holders in self.holdings.items()} if touched else self.holdings
+        holdings = (
+            {pool: dict(holders) for pool, holders in self.holdings.items()} if touched else self.holdings
+        )
         if touched:
             wanted = {(h, n, c): keys.share_key(h, c, n) for h, n, c in touched}
             call = _state_call(wanted.values(), block_hash)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -56,7 +55,7 @@ def write_segment(path: Path, header: SegmentHeader, exchanges: dict[str, Any]) 
     partial = path.with_name(path.name + ".part")
     with open(partial, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
         file.write(body + footer)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _header(line: bytes) -> SegmentHeader:

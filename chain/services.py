@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from chain.facts import BlockFacts, ShareFact
+from chain.locks import Busy, Lock, only_one
 from chain.models import (
     Block,
     Conversion,
@@ -117,11 +118,28 @@ def ingest(
     :raises IngestStopped: a block could not be read or proved; a gap says which and why.
     """
     identity = read_identity(source)
+    try:
+        with only_one(Lock.INGEST):
+            return _ingest(source, identity, first, last, hotkeys, progress)
+    except Busy as error:
+        raise CannotIngest("another ingestion is running; wait for it to end, or stop it") from error
+
+
+def _ingest(
+    source: Source,
+    identity: Identity,
+    first: int,
+    last: int,
+    hotkeys: Sequence[str],
+    progress: Progress | None,
+) -> IngestReport:
     _check_identity(identity, last)
     start = _check_fits(source, first, last, sorted(set(hotkeys)))
     if start > last:
         return IngestReport(first, last, 0)
-    run = IngestRun.objects.create(source=source.name, first_block=start, last_block=last, started_at=now_utc())
+    run = IngestRun.objects.create(
+        source=source.name, first_block=start, last_block=last, started_at=now_utc()
+    )
     number = start
     try:
         reader = ChainReader(source, hotkeys, identity.ss58_prefix)
@@ -151,6 +169,23 @@ def ingest(
         raise
     _finish(run, None)
     return IngestReport(first, last, last - start + 1)
+
+
+def ingest_new_blocks(source: Source, *, count_max: int) -> IngestReport | None:
+    """Store the finalized blocks after the last stored one, at most `count_max`; None when there are none.
+
+    :raises CannotIngest: also while nothing is stored yet: where to begin is for a person to say.
+    """
+    stored = last_block()
+    if stored is None:
+        raise CannotIngest(
+            "no blocks are stored yet. Say once where to begin: manage.py ingest --url … --from A --to B --hotkey …"
+        )
+    last = min(read_identity(source).finalized_block, stored.number + count_max)
+    if last <= stored.number:
+        return None
+    hotkeys = list(Hotkey.objects.values_list("address", flat=True))
+    return ingest(source, first=stored.number + 1, last=last, hotkeys=hotkeys)
 
 
 def _check_identity(identity: Identity, last: int) -> None:

@@ -60,10 +60,10 @@ def _apply(pool: SharePool, events: Iterable[StakeEventFact]) -> None:
             pool.remove(event.coldkey, event.alpha_rao)
 
 
-def _replayed(change: PoolChange, credits: Iterable[tuple[str | None, int]]) -> bool:
+def _replayed(change: PoolChange, credited: Iterable[tuple[str | None, int]]) -> bool:
     """Say whether crediting (coldkey, or None for all) in this order and then the events gives the chain's pool."""
     pool = SharePool(change.before.value, change.before.denominator, dict(change.shares))
-    for coldkey, amount in credits:
+    for coldkey, amount in credited:
         if coldkey is None:
             pool.add_for_all(amount)
         else:
@@ -97,10 +97,11 @@ def alpha_take(
 
     if low <= grown <= high and (replays(grown, 0) or change.events):
         return Take(grown, low, high, cut_rao)
-    # What is left over is the hotkey's own mining incentive, which no storage item names to the rao; only the
-    # replay can tell it from the take.
+    # What is left over is the hotkey's own mining incentive, which these runtimes name nowhere to the rao. Where the
+    # dividend allows two takes, both replay alike, since incentive and take are minted to the same owner one after the
+    # other. The smaller is the take then: the rao in doubt is the owner's own either way, never a delegator's claim.
     fits = [take for take in range(low, min(high, grown) + 1) if replays(take, grown - take)]
-    if len(fits) == 1:
+    if fits:
         return Take(fits[0], low, high, cut_rao + grown - fits[0])
     raise MethodsDisagree(
         f"{change.name}: the pool grew by {grown} rao beside the dividend of {net_rao} and owner cut of {cut_rao}, "
@@ -119,10 +120,12 @@ def root_takes(change: PoolChange, *, owner: str, take_u16: int, nets_rao: Seque
     choices = takes_adding_to(grown, ranges)
 
     def replays(choice: tuple[int, ...]) -> bool:
-        credits = [
-            credit for take, net in zip(choice, nets_rao, strict=True) for credit in ((owner, take), (None, net))
+        credited = [
+            credit
+            for take, net in zip(choice, nets_rao, strict=True)
+            for credit in ((owner, take), (None, net))
         ]
-        return _replayed(change, credits)
+        return _replayed(change, credited)
 
     proved = [choice for choice in choices if replays(choice)]
     if not proved and change.events and len(choices) == 1:

@@ -70,11 +70,12 @@ class WalletChain(models.TextChoices):
 
 def describe_span(span: Range[datetime]) -> str:
     """Write a span of time in words, without the clock where it is midnight."""
-    text = f"from {_moment(span.lower)}" if span.lower else ""
-    return f"{text} until {_moment(span.upper)}" if span.upper else text
+    text = f"from {short_moment(span.lower)}" if span.lower else ""
+    return f"{text} until {short_moment(span.upper)}" if span.upper else text
 
 
-def _moment(moment: datetime) -> str:
+def short_moment(moment: datetime) -> str:
+    """Write a moment in UTC, as the day alone where it is midnight."""
     moment = moment.astimezone(UTC)
     return f"{moment:%Y-%m-%d}" if moment.time() == time() else f"{moment:%Y-%m-%d %H:%M} UTC"
 
@@ -279,7 +280,7 @@ class Change(models.Model):
     class Meta:
         managed = False
         db_table = "partners_change"
-        ordering = ["-at", "-id"]
+        ordering = ["-at", "-event_id", "id"]
         default_permissions = ("view",)
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
-"""An approved batch as call data: `Utility.batch_all` of `Balances.transfer_keep_alive`, for a wallet to sign.
+"""An approved batch as call data for a wallet: `Utility.batch_all` of `Balances.transfer_keep_alive`.
 
-`batch_all` reverts as a whole, and keep-alive cannot reap the sender. The bytes are decoded again with the same
-metadata and compared with what was to be paid before anyone gets them.
+`batch_all` reverts as a whole, and keep-alive cannot reap the sender. The bytes are decoded again with the
+same metadata and compared with what was to be paid before anyone gets them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Codec:
     def decode_transfers(self, data: bytes) -> list[Transfer]:
         """Read the transfers out of call data.
 
-        :raises CallDataError: for anything but one `batch_all` of `transfer_keep_alive`, with nothing after it.
+        :raises CallDataError: for anything but one `batch_all` of `transfer_keep_alive` and nothing after.
         """
         call = self._config.create_scale_object("Call", data=ScaleBytes(data), metadata=self._metadata)
         try:
@@ -82,7 +82,9 @@ class Codec:
 
 def _read_call(value: dict[str, Any], module: str, function: str) -> dict[str, Any]:
     if (value["call_module"], value["call_function"]) != (module, function):
-        raise CallDataError(f"expected {module}.{function}, found {value['call_module']}.{value['call_function']}")
+        raise CallDataError(
+            f"expected {module}.{function}, found {value['call_module']}.{value['call_function']}"
+        )
     return {argument["name"]: argument["value"] for argument in value["call_args"]}
 
 
@@ -95,10 +97,13 @@ def _read_address(dest: Any) -> str:
 
 @lru_cache(maxsize=2)
 def _codec_of(spec_version: int, sha256: str) -> Codec:
-    packed = bytes(Runtime.objects.get(pk=spec_version).metadata)
-    metadata = zlib.decompress(packed)
+    damaged = CallDataError(f"the stored metadata of spec {spec_version} is damaged: ingest it again")
+    try:
+        metadata = zlib.decompress(Runtime.objects.get(pk=spec_version).metadata)
+    except zlib.error as error:
+        raise damaged from error
     if hashlib.sha256(metadata).hexdigest() != sha256:
-        raise CallDataError(f"the stored metadata of spec {spec_version} is damaged: its SHA-256 differs")
+        raise damaged
     return Codec(metadata)
 
 

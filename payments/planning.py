@@ -16,7 +16,7 @@ from chain.addresses import InvalidAddress, decode_address
 from chain.units import format_rao
 
 EXISTENTIAL_DEPOSIT_RAO = 500
-"""The chain refuses a transfer that would leave its receiver with less than this (Balances.ExistentialDeposit)."""
+"""A transfer that leaves its receiver with less is refused by the chain (Balances.ExistentialDeposit)."""
 
 
 class Reason(StrEnum):
@@ -122,7 +122,7 @@ def _find_refusal(one: Candidate) -> tuple[Reason, str] | None:
 def compute_content_hash(
     *, genesis_hash: str, period_key: str, manifest_hash: str, lines: Iterable[Line]
 ) -> str:
-    """Compute the SHA-256, in hex, of what a batch pays: chain, period, and each payout's partner, address, amount."""
+    """Compute the SHA-256, in hex, of what a batch pays: chain, period, and each partner, address, amount."""
     payouts = sorted((line.partner_id, line.slug, line.address, line.amount_rao) for line in lines)
     content = {
         "format": 1,

@@ -61,7 +61,9 @@ def hash_batch(batch: Batch) -> str:
     payouts = batch.payouts.select_related("partner")
     return _hash_lines(
         tuple(
-            Line(payout.partner_id, payout.partner.slug, payout.partner.name, payout.address, payout.amount_rao)
+            Line(
+                payout.partner_id, payout.partner.slug, payout.partner.name, payout.address, payout.amount_rao
+            )
             for payout in payouts
         ),
         batch.through,
@@ -89,7 +91,9 @@ def find_changes(batch: Batch) -> list[str]:
         if partner.status != Partner.Status.ACTIVE:
             changes.append(f"{partner} is no longer active.")
     if not changes and hash_batch(batch) != batch.content_hash:
-        changes.append("Its content no longer gives its hash: a partner's short name or the period's changed.")
+        changes.append(
+            "Its content no longer gives its hash: a partner's short name or the period's changed."
+        )
     return changes
 
 
@@ -102,3 +106,24 @@ def find_uncovered(batch: Batch) -> list[str]:
         for payout in batch.payouts.select_related("partner")
         if payable.get(payout.partner_id, 0) < payout.amount_rao
     ]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One step in a batch's life."""
+
+    at: datetime
+    who: str
+    what: str
+
+
+def get_timeline(batch: Batch) -> list[Moment]:
+    """List who did what with a batch, oldest first."""
+    moments = [Moment(batch.proposed_at, str(batch.proposed_by), "proposed it")]
+    if batch.approved_at:
+        moments.append(Moment(batch.approved_at, str(batch.approved_by), "approved it; amounts reserved"))
+    if batch.cancelled_at:
+        moments.append(
+            Moment(batch.cancelled_at, str(batch.cancelled_by), f"cancelled it: {batch.cancel_reason}")
+        )
+    return moments

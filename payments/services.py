@@ -20,6 +20,7 @@ from payments.queries import find_changes, find_uncovered, hash_batch, last_peri
 
 PROPOSE = "payments.propose_batch"
 APPROVE = "payments.approve_batch"
+_RIGHTS_TO_CANCEL = {Batch.Status.PROPOSED: (PROPOSE, APPROVE), Batch.Status.APPROVED: (APPROVE,)}
 # Advisory lock "rbpp": at most one proposal is being worked out at a time.
 _PROPOSE_LOCK = 0x72627070
 
@@ -77,7 +78,9 @@ def propose_batch(
         reasons = " ".join(f"{skip.name}: {skip.text}" for skip in plan.skipped)
         raise NothingToPay(f"Nobody can be paid now. {reasons or 'There are no partners.'}")
     if expected_hash is not None and expected_hash != preview.content_hash:
-        raise PlanChanged("What is due changed since you looked. Nothing was proposed; look again and confirm.")
+        raise PlanChanged(
+            "What is due changed since you looked. Nothing was proposed; look again and confirm."
+        )
     batch = Batch.objects.create(
         through=through,
         content_hash=preview.content_hash,
@@ -119,7 +122,9 @@ def approve_batch(*, batch_id: int, content_hash: str, actor: User, now: datetim
     if changes:
         raise BatchChanged(f"{batch} was not approved. {' '.join(changes)} Cancel it and propose a new one.")
     if not content_hash == batch.content_hash == hash_batch(batch):
-        raise BatchChanged(f"{batch} is not what you were shown: its hash differs. Open it again and compare.")
+        raise BatchChanged(
+            f"{batch} is not what you were shown: its hash differs. Open it again and compare."
+        )
     for payout in batch.payouts.select_related("partner").order_by("partner_id"):
         ledger_services.reserve_payout(
             payout_id=payout.pk, partner=payout.partner, amount_rao=payout.amount_rao, actor=actor, now=now
@@ -140,7 +145,7 @@ def cancel_batch(*, batch_id: int, reason: str, actor: User, now: datetime) -> B
     """
     batch = _lock_batch(batch_id)
     was_approved = batch.status == Batch.Status.APPROVED
-    _require(actor, *([APPROVE] if was_approved else [PROPOSE, APPROVE]))
+    _require(actor, *_RIGHTS_TO_CANCEL.get(Batch.Status(batch.status), (PROPOSE, APPROVE)))
     if batch.status == Batch.Status.CANCELLED:
         raise AlreadyDecided(f"{batch} is cancelled already. Nothing was done.")
     reason = reason.strip()
@@ -175,9 +180,23 @@ def call_data(batch: Batch) -> str:
     :raises CallDataError: when the bytes cannot be made or do not decode to the payouts.
     """
     if batch.status != Batch.Status.APPROVED:
-        raise BatchChanged(f"{batch} is {batch.get_status_display().lower()}: only an approved batch is exported.")
+        raise BatchChanged(
+            f"{batch} is {batch.get_status_display().lower()}: only an approved batch is exported."
+        )
     changes = find_changes(batch)
     if changes:
         raise BatchChanged(f"{batch} is not exported. {' '.join(changes)} Cancel it and propose a new one.")
     payouts = batch.payouts.order_by("partner_id").values_list("address", "amount_rao")
     return encode_checked(latest_codec(), list(payouts))
+
+
+def may_approve(batch: Batch, actor: User) -> bool:
+    """Say whether the admin offers `actor` to approve: a proposed batch of somebody else's."""
+    return (
+        batch.status == Batch.Status.PROPOSED and batch.proposed_by_id != actor.pk and actor.has_perm(APPROVE)
+    )
+
+
+def may_cancel(batch: Batch, actor: User) -> bool:
+    """Say whether `actor` has the right to cancel the batch as it is now."""
+    return any(actor.has_perm(right) for right in _RIGHTS_TO_CANCEL.get(Batch.Status(batch.status), ()))

@@ -59,6 +59,17 @@ class _Child:
     def __post_init__(self) -> None:
         self.shown_to = self.log_start
 
+    def status(self) -> int | None:
+        """Return how the process ended, negative for a signal, or None while it lives.
+
+        It is not reaped here: until then nobody else can get its number, so that its group can be
+        signalled safely.
+        """
+        ended = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+
     def new_lines(self) -> list[str]:
         with open(self.log, "rb") as file:
             file.seek(self.shown_to)
@@ -127,11 +138,11 @@ def site_programs(listener: socket.socket) -> list[Program]:
     return [Program("web", gunicorn, (descriptor,)), Program("worker", worker), Program("beat", beat)]
 
 
-def answers(address: tuple[str, int]) -> bool:
-    """Say whether the web server at an address serves requests."""
+def answers(address: tuple[str, int], host: str) -> bool:
+    """Say whether the web server at an address serves requests for a host name."""
     connection = http.client.HTTPConnection(address[0], address[1], timeout=5)
     try:
-        connection.request("GET", LIVE_PATH, headers={"Host": "localhost"})
+        connection.request("GET", LIVE_PATH, headers={"Host": host})
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
@@ -221,6 +232,8 @@ class Supervisor:
                 stdout=output,
                 stderr=output,
                 cwd=PROJECT,
+                # As we understood it; a relative path would mean another folder from over there.
+                env=os.environ | {"RAKEBACK_HOME": str(self._home.root)},
                 pass_fds=program.descriptors,
                 start_new_session=True,
                 preexec_fn=entering(Identity(), signal.SIGTERM),  # noqa: PLW1509  (we start no threads)
@@ -229,7 +242,7 @@ class Supervisor:
 
     def _report_deaths(self) -> bool:
         for child in self._children:
-            status = child.process.poll()
+            status = child.status()
             if status is not None:
                 how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
                 self._say(f"The {child.program.name} process {how}. Its last lines ({child.log}):")
@@ -253,13 +266,13 @@ class Supervisor:
 
     def _stop(self, child: _Child, signals_before: int) -> None:
         for number, seconds in STOP_SIGNALS:
-            if child.process.poll() is not None:
+            if child.status() is not None:
                 break
-            child.process.send_signal(number)
+            os.kill(child.process.pid, number)
             deadline = time.monotonic() + seconds
             # A second Ctrl-C means: now.
             while time.monotonic() < deadline and self._signals == signals_before:
-                if child.process.poll() is not None:
+                if child.status() is not None:
                     break
                 time.sleep(0.05)
         try:
@@ -294,15 +307,19 @@ def serve_site(
     services: Sequence[str] = (),
     say: Callable[[str], None] = print,
     verbose: bool = False,
+    host: str = "localhost",
     on_ready: Callable[[str], None] | None = None,
 ) -> int:
     """Run the whole site on this machine until it is told to stop.
 
+    :param host: a name that the site answers to, for asking whether it lives.
     :param on_ready: gets the site's address once it answers; by default the address is printed.
     :returns: the status for the shell, see :meth:`Supervisor.run`.
     :raises CannotServe: when the port cannot be had.
     """
     home.prepare()
+    # The programs write to files, where more than warnings is wanted.
+    os.environ.setdefault("LOG_LEVEL", "INFO")
     with open_port(bind, port) as listener:
         address: tuple[str, int] = listener.getsockname()[:2]
         reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104
@@ -319,5 +336,7 @@ def serve_site(
 
         supervisor = Supervisor(home, services=services, say=say, verbose=verbose)
         return supervisor.run(
-            site_programs(listener), is_ready=lambda: answers((reachable, address[1])), on_ready=announce
+            site_programs(listener),
+            is_ready=lambda: answers((reachable, address[1]), host),
+            on_ready=announce,
         )

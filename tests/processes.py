@@ -64,7 +64,7 @@ def processes_of(home: Path, *, naming: str = "") -> list[int]:
     return sorted(found)
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Wait until a condition holds; say whether it came true in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from rakeback import embedded
 from rakeback.embedded.home import Home
 from rakeback.embedded.users import release
 from rakeback.supervisor import CannotServe, Program, Supervisor, open_port
-from tests.processes import PROJECT, environment, eventually, manage, processes_of
+from tests.processes import PROJECT, environment, eventually, manage, processes_of, start_python
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,7 @@ class Site:
         return eventually(lambda: not processes_of(self.home))
 
 
+@pytest.mark.slow
 def test_op2_site_answers_and_ends_on_ctrl_c_without_a_trace(home: Path) -> None:
     site = Site(home)
     url = site.wait_for_url()
@@ -75,6 +77,7 @@ def test_op2_site_answers_and_ends_on_ctrl_c_without_a_trace(home: Path) -> None
     assert site.is_gone()
 
 
+@pytest.mark.slow
 def test_op2_site_that_is_interrupted_while_it_starts_leaves_nothing(home: Path) -> None:
     site = Site(home)
     assert eventually(lambda: bool(processes_of(home, naming="celery")))
@@ -83,6 +86,7 @@ def test_op2_site_that_is_interrupted_while_it_starts_leaves_nothing(home: Path)
     assert site.is_gone()
 
 
+@pytest.mark.slow
 def test_op2_killed_site_leaves_nothing(home: Path) -> None:
     site = Site(home)
     site.wait_for_url()
@@ -91,6 +95,7 @@ def test_op2_killed_site_leaves_nothing(home: Path) -> None:
     assert site.is_gone()
 
 
+@pytest.mark.slow
 def test_op2_dead_worker_ends_the_site_with_an_error_that_names_it(home: Path) -> None:
     site = Site(home)
     site.wait_for_url()
@@ -176,6 +181,33 @@ def test_op2_dead_broker_ends_the_site_with_an_error_that_names_it(home: Path) -
     finally:
         release(Home(home), "valkey")
     assert "The embedded valkey died." in said[0]
+
+
+def test_op2_lines_of_the_children_are_shown_when_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    said: list[str] = []
+    supervisor = Supervisor(Home(tmp_path), say=said.append, verbose=True)
+    programs = [Program("talker", [sys.executable, "-c", "print('one\\ntwo')"])]
+    assert supervisor.run(programs, is_ready=lambda: False, on_ready=lambda: None) == 1
+    assert "talker | one" in said
+    assert "talker | two" in said
+    assert "The talker process ended with status 0" in "\n".join(said)
+
+
+def test_op2_task_that_is_sent_from_a_command_starts_the_broker(home: Path) -> None:
+    code = (
+        "import sys, django; django.setup(); from rakeback.celery import app\n"
+        "app.send_task('nothing'); print('sent', flush=True); sys.stdin.read()"
+    )
+    sender = start_python(code, home, DJANGO_SETTINGS_MODULE="rakeback.settings")
+    assert sender.stdout is not None
+    assert "sent\n" in iter(sender.stdout.readline, "")
+    client = redis.Redis(unix_socket_path=str(Home(home).sockets / "valkey.sock"))
+    assert client.llen("celery") == 1
+    client.delete("celery")
+    client.close()
+    sender.communicate(timeout=30)
+    assert eventually(lambda: not processes_of(home))
 
 
 def test_op2_child_that_ignores_every_signal_is_killed_with_its_group(

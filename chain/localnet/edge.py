@@ -191,7 +191,7 @@ def limits(s: Stage) -> None:
         (A,),
         "limit orders filled in part",
         s.add_limit("d11", "own_hot", A, "900.118203377", price_rao=price * 103 // 100),
-        s.remove_limit("d3", "mine_hot", A, "30.118203377", price_rao=price * 102 // 100),
+        s.remove_limit("d3", "mine_hot", B, "90.118203377", price_rao=s.price_rao(B) * 996 // 1000),
     )
     s.block(
         "a limit sale that cannot fill",
@@ -218,17 +218,8 @@ def _swap_limit(s: Stage, who: str, hotkey: str, origin: int, target: int, alpha
 
 
 def joint_epochs(s: Stage) -> None:
-    """Two and three epochs in one block, with and without extrinsics."""
+    """Two epochs in one block, with and without extrinsics."""
     at(s, (A, B), "two epochs, nothing else")
-    at(
-        s,
-        (A, C),
-        "two epochs; everything is unstaked from one key",
-        ("d5", s.sub("unstake_all", hotkey=s.name("mine_hot"))),
-        ("d6", s.sub("unstake_all_alpha", hotkey=s.name("zero_hot"))),
-        s.remove("ours_1", "own_hot", A, "0.3"),
-    )
-    at(s, (A, B, C), "three epochs, nothing else")
     at(
         s,
         (B, C),
@@ -238,6 +229,18 @@ def joint_epochs(s: Stage) -> None:
         s.remove_all("d2", "own_hot", B),
         s.add("d2", "own_hot", B, "9.118203377"),
     )
+    at(
+        s,
+        (A, C),
+        "two epochs; everything is unstaked from one key",
+        ("d5", s.sub("unstake_all", hotkey=s.name("mine_hot"))),
+        ("d6", s.sub("unstake_all_alpha", hotkey=s.name("zero_hot"))),
+        s.remove("ours_1", "own_hot", A, "0.3"),
+    )
+
+
+def three_epochs(s: Stage) -> None:
+    """Three epochs in one block, with stake extrinsics of delegators and owners behind them."""
     at(
         s,
         (A, B, C),
@@ -307,7 +310,11 @@ def child_keys(s: Stage) -> None:
         _children(s, "ours_1", "parent_hot", A, ("own_hot", 2 * HALF - 1)),
         _children(s, "stranger_owner", "strange_parent", B, ("mine_hot", HALF)),
     )
-    s.blocks(16, "child keys at work")
+    s.blocks(6, "child keys at work")
+
+
+def child_keys_and_stake(s: Stage) -> None:
+    """Stake moves on a hotkey that has child keys."""
     at(
         s,
         (B,),
@@ -335,6 +342,7 @@ def play(s: Stage) -> None:
     setup(s)
     s.jump("2025-08-02 08:00:00")
     one_epoch(s)
+    at(s, (A, B, C), "three epochs, nothing else")
     limits(s)
     s.jump("2025-08-03 08:00:00")
     s.count_root_stake()
@@ -344,6 +352,8 @@ def play(s: Stage) -> None:
     scheduled(s)
     s.jump("2025-08-05 08:00:00")
     child_keys(s)
+    three_epochs(s)
+    child_keys_and_stake(s)
     strangers_hotkey(s)
     s.wait_for_epoch(A, B)
     s.blocks(5)

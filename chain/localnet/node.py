@@ -164,6 +164,14 @@ class LocalNode:
             self._process.kill()
             self._process.wait()
 
+    def wait(self) -> None:
+        """Serve until the node ends or the caller is interrupted.
+
+        :raises LocalnetUnavailable: when the node ended by itself.
+        """
+        code = self._process.wait()
+        raise LocalnetUnavailable(f"The local chain ended by itself ({code}):\n{''.join(self._tail)}")
+
     def rpc(self, method: str, *params: Any) -> Any:
         """Call the node and return the result.
 

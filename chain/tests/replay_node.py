@@ -59,7 +59,12 @@ class Play:
                 return self.by_hash[block_hash]["header"]
             case "chain_getBlock", [block_hash]:
                 block = self.by_hash[block_hash]
-                return {"block": {"header": block["header"], "extrinsics": [x["raw"] for x in block["extrinsics"]]}}
+                return {
+                    "block": {
+                        "header": block["header"],
+                        "extrinsics": [x["raw"] for x in block["extrinsics"]],
+                    }
+                }
             case "state_queryStorageAt", [keys, block_hash]:
                 state = self._states[block_hash][0]
                 return [{"block": block_hash, "changes": [[key, state.get(key)] for key in keys]}]

@@ -17,7 +17,9 @@ from chain.tests.replay_node import Play, PlaySource
 from chain.yields import MethodsDisagree
 
 
-def follow(play: Play, hotkeys: list[str], source: PlaySource | None = None) -> tuple[ChainReader, list[BlockFacts]]:
+def follow(
+    play: Play, hotkeys: list[str], source: PlaySource | None = None
+) -> tuple[ChainReader, list[BlockFacts]]:
     reader = ChainReader(source or PlaySource(play), hotkeys, 42)
     reader.start_from_chain(1)
     return reader, [reader.read_block(number) for number in range(2, play.last + 1)]
@@ -53,18 +55,24 @@ def test_ch3_takes_are_what_the_pools_of_the_chain_gained(play: Play, hotkeys: l
         before = play.table(block.number - 1, "TotalHotkeyAlpha")
         for (hotkey, netuid), value in play.table(block.number, "TotalHotkeyAlpha").items():
             if hotkey in hotkeys:
-                gained = value - before.get((hotkey, netuid), 0) - stake_moved(play, block.number, hotkey, netuid)
+                gained = (
+                    value - before.get((hotkey, netuid), 0) - stake_moved(play, block.number, hotkey, netuid)
+                )
                 assert credited.get((hotkey, netuid), 0) == gained
         assert {fact.netuid for fact in block.yields} <= set(epochs_of(play, block.number))
     assert yields_seen == 35
 
 
-def test_ch3_positions_are_the_share_numbers_of_the_chain_at_every_block(play: Play, hotkeys: list[str]) -> None:
+def test_ch3_positions_are_the_share_numbers_of_the_chain_at_every_block(
+    play: Play, hotkeys: list[str]
+) -> None:
     reader = ChainReader(PlaySource(play), hotkeys, 42)
     reader.start_from_chain(1)
     for number in range(2, play.last + 1):
         reader.read_block(number)
-        chain = {key: share for key, share in play.table(number, "Alpha").items() if key[0] in hotkeys and share}
+        chain = {
+            key: share for key, share in play.table(number, "Alpha").items() if key[0] in hotkeys and share
+        }
         ours = {
             (hotkey, coldkey, netuid): share
             for (hotkey, netuid), holders in reader.holdings.items()
@@ -120,7 +128,9 @@ def test_ch1_a_quiet_block_costs_at_most_four_round_trips(play: Play, hotkeys: l
 class LyingSource(PlaySource):
     """Changes one storage value, or answers one method with something else."""
 
-    def __init__(self, play: Play, *, key: str = "", value: str | None = None, at: int = 0, **methods: Any) -> None:
+    def __init__(
+        self, play: Play, *, key: str = "", value: str | None = None, at: int = 0, **methods: Any
+    ) -> None:
         super().__init__(play)
         self._key, self._value, self._at, self._methods = key, value, at, methods
 
@@ -129,7 +139,9 @@ class LyingSource(PlaySource):
             return self._methods[method]
         result = super().answer(method, params)
         if method == "state_queryStorageAt" and params[1] == self.play.blocks.get(self._at, {}).get("hash"):
-            result[0]["changes"] = [[k, self._value if k == self._key else v] for k, v in result[0]["changes"]]
+            result[0]["changes"] = [
+                [k, self._value if k == self._key else v] for k, v in result[0]["changes"]
+            ]
         return result
 
 
@@ -148,7 +160,9 @@ def test_ch3_a_false_dividend_is_refused_with_all_numbers(play: Play, hotkeys: l
     number = next(n for n in play.blocks if n > 40 and 2 in epochs_of(play, n))
     key = keys.by_netuid_hotkey("AlphaDividendsPerSubnet", 2, hotkeys[0])
     true = play.table(number, "AlphaDividendsPerSubnet")[2, hotkeys[0]]
-    with pytest.raises(MethodsDisagree, match=rf"block {number}, .* the dividend of {true + 5} .* 5898/65535"):
+    with pytest.raises(
+        MethodsDisagree, match=rf"block {number}, .* the dividend of {true + 5} .* 5898/65535"
+    ):
         follow(play, hotkeys, LyingSource(play, key=key, value=le(true + 5), at=number))
 
 
@@ -170,7 +184,7 @@ def test_ch3_a_share_that_is_not_the_chains_is_noticed_by_the_denominator(
 
 def test_ch7_a_foreign_parent_is_refused(play: Play, hotkeys: list[str]) -> None:
     header = dict(play.blocks[30]["header"], parentHash="0x" + "77" * 32)
-    with pytest.raises(BrokenChain, match="block 30 .* does not follow"):
+    with pytest.raises(BrokenChain, match=r"block 30 .* does not follow"):
         follow(play, hotkeys, LyingSource(play, at=30, chain_getHeader=header))
 
 
@@ -180,7 +194,9 @@ def test_f31_an_unknown_runtime_halts_and_names_itself(play: Play, hotkeys: list
 
 
 @pytest.mark.parametrize("page", [["repeat"], ["unsorted"]])
-def test_f19_a_page_of_holders_that_repeats_or_jumps_is_refused(play: Play, hotkeys: list[str], page: list[str]) -> None:
+def test_f19_a_page_of_holders_that_repeats_or_jumps_is_refused(
+    play: Play, hotkeys: list[str], page: list[str]
+) -> None:
     prefix = keys.by_hotkey("Alpha", hotkeys[0])
     listed = [prefix + "02", prefix + "01"] if page == ["unsorted"] else [prefix + "01", prefix + "01"]
     with pytest.raises(Exception, match="out of order"):

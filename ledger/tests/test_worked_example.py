@@ -126,4 +126,4 @@ def test_le3_two_days_by_hand() -> None:
         "own_share_rao": 425,
     }
     assert two.manifest["previous"] == one.manifest_hash
-    assert HOTKEY == CommissionLine.objects.values_list("hotkey", flat=True).distinct().get()
+    assert CommissionLine.objects.values_list("hotkey", flat=True).distinct().get() == HOTKEY

@@ -75,7 +75,9 @@ def make_period(owed: dict[Agreement, int] | None = None) -> Period:
         )
         if not owed:
             return period
-        entry = Entry.objects.create(key=f"close:{period.key}", kind=Entry.Kind.CLOSE, period=period, posted_at=NOW)
+        entry = Entry.objects.create(
+            key=f"close:{period.key}", kind=Entry.Kind.CLOSE, period=period, posted_at=NOW
+        )
         for agreement, amount_rao in owed.items():
             _write_share(period, yields[agreement], agreement, amount_rao)
             payable, _ = Account.objects.get_or_create(kind=Account.Kind.PAYABLE, partner=agreement.partner)

@@ -86,7 +86,12 @@ def test_py1_nobody_is_skipped_in_silence(maker: User) -> None:
     assert [payout.partner.slug for payout in batch.payouts.all()] == ["paid"]
     with pytest.raises(NothingToPay) as refused:
         propose_batch(actor=maker, now=NOW)
-    for name in ("PAID: A proposed batch", "PAUSED: The partner is paused", "NOWHERE: No payout", "SMALL: Below"):
+    for name in (
+        "PAID: A proposed batch",
+        "PAUSED: The partner is paused",
+        "NOWHERE: No payout",
+        "SMALL: Below",
+    ):
         assert name in str(refused.value)
     assert "IDLE: Nothing is owed" in str(refused.value)
 
@@ -176,7 +181,9 @@ def test_p2_a_change_since_the_proposal_voids_it(
 
 def test_l5_what_is_no_longer_owed_is_not_approved(batch: Batch, checker: User) -> None:
     # Another payout reserved one rao meanwhile.
-    reserve_payout(payout_id=10**9, partner=Partner.objects.get(slug="cb"), amount_rao=1, actor=checker, now=NOW)
+    reserve_payout(
+        payout_id=10**9, partner=Partner.objects.get(slug="cb"), amount_rao=1, actor=checker, now=NOW
+    )
     before = state()
     with pytest.raises(BatchChanged, match=r"CB is owed 4\.999999999 TAO now"):
         approve(batch, checker)
@@ -185,7 +192,11 @@ def test_l5_what_is_no_longer_owed_is_not_approved(batch: Batch, checker: User) 
 
 def test_py1_cancelling_a_proposal_frees_the_partners(batch: Batch, maker: User) -> None:
     cancelled = cancel(batch, maker)
-    assert (cancelled.status, cancelled.cancelled_by, cancelled.cancel_reason) == ("CANCELLED", maker, "Wrong month")
+    assert (cancelled.status, cancelled.cancelled_by, cancelled.cancel_reason) == (
+        "CANCELLED",
+        maker,
+        "Wrong month",
+    )
     assert propose_batch(actor=maker, now=NOW).total_rao == batch.total_rao
     connection.check_constraints()
 

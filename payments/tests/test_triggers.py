@@ -33,7 +33,7 @@ def batch(maker: User) -> Batch:
     return batch
 
 
-def run(*statements: str, **values: object) -> None:
+def run(*statements: str, **values: str | int) -> None:
     """Run statements in one transaction, with the checks that wait for its commit."""
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in statements:
@@ -42,7 +42,7 @@ def run(*statements: str, **values: object) -> None:
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
-def refuse(message: str, *statements: str, **values: object) -> None:
+def refuse(message: str, *statements: str, **values: str | int) -> None:
     before = _everything()
     with pytest.raises(DatabaseError, match=message):
         run(*statements, **values)
@@ -92,7 +92,11 @@ def test_p2_self_approval_is_refused_in_one_step_and_in_two(batch: Batch, maker:
     ],
 )
 def test_p1_half_written_decisions_are_refused(batch: Batch, checker: User, change: str) -> None:
-    refuse("batch_status_fits_people|null value|cannot go|approval|a reason", f"UPDATE payments_batch SET {change}", who=checker.pk)
+    refuse(
+        "batch_status_fits_people|null value|cannot go|approval|a reason",
+        f"UPDATE payments_batch SET {change}",
+        who=checker.pk,
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,7 +142,9 @@ def test_l5_decisions_need_their_ledger_entries(batch: Batch, checker: User) -> 
     )
 
 
-def test_threat12_an_address_swapped_after_the_proposal_stops_the_approval(batch: Batch, checker: User) -> None:
+def test_threat12_an_address_swapped_after_the_proposal_stops_the_approval(
+    batch: Batch, checker: User
+) -> None:
     Partner.objects.filter(slug="cb").update(payout_address=address_of(99))
     refuse("changed since it was proposed: cb", APPROVE, who=checker.pk)
     Partner.objects.filter(slug="talisman").update(status="PAUSED")
@@ -148,8 +154,16 @@ def test_threat12_an_address_swapped_after_the_proposal_stops_the_approval(batch
 def test_p1_a_batch_starts_proposed_and_undecided(batch: Batch, checker: User) -> None:
     who = {"who": checker.pk}
     refuse("starts as PROPOSED", INSERT.replace("'PROPOSED'", "'APPROVED'"), **who)
-    refuse("starts as PROPOSED", INSERT.replace("NULL, NULL, NULL, NULL, ''", "%(who)s, now(), NULL, NULL, ''"), **who)
-    refuse("starts as PROPOSED", INSERT.replace("NULL, NULL, NULL, NULL, ''", "NULL, NULL, %(who)s, now(), ''"), **who)
+    refuse(
+        "starts as PROPOSED",
+        INSERT.replace("NULL, NULL, NULL, NULL, ''", "%(who)s, now(), NULL, NULL, ''"),
+        **who,
+    )
+    refuse(
+        "starts as PROPOSED",
+        INSERT.replace("NULL, NULL, NULL, NULL, ''", "NULL, NULL, %(who)s, now(), ''"),
+        **who,
+    )
     refuse("starts as PROPOSED", INSERT.replace("NULL, ''", "NULL, 'x'"), **who)
 
 
@@ -201,7 +215,12 @@ def test_p3_one_proposed_payout_per_partner(batch: Batch, checker: User) -> None
     refuse("payout_one_per_partner_and_batch", INSERT.replace("1, 9000", "2, 18000"), PAY, PAY, **new)
     approve_batch(batch_id=batch.pk, content_hash=batch.content_hash, actor=checker, now=NOW)
     run(INSERT, PAY, **values)
-    refuse("already in a proposed batch: cb", INSERT + " WHERE id = (SELECT max(id) FROM payments_batch)", PAY, **values)
+    refuse(
+        "already in a proposed batch: cb",
+        INSERT + " WHERE id = (SELECT max(id) FROM payments_batch)",
+        PAY,
+        **values,
+    )
 
 
 @pytest.mark.django_db(transaction=True)

@@ -95,6 +95,4 @@ def _is_set(name: str) -> bool:
 
 def _is_production() -> bool:
     # The same rule as in rakeback.settings, which cannot be imported before Django is.
-    return os.environ.get("RAKEBACK_ENV", "").strip() == "production" or (
-        _is_set("DATABASE_URL") and os.environ.get("RAKEBACK_ENV", "").strip() != "local"
-    )
+    return os.environ.get("RAKEBACK_ENV", "").strip() == "production"

@@ -26,6 +26,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if check.differences:
             raise CommandError(
-                f"{len(check.differences)} positions differ at block {check.block}:\n" + "\n".join(check.differences)
+                f"{len(check.differences)} positions differ at block {check.block}:\n"
+                + "\n".join(check.differences)
             )
         self.stdout.write(f"Block {check.block:,}: all {check.positions:,} positions equal the chain's own.")

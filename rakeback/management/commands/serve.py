@@ -52,6 +52,7 @@ class Command(BaseCommand):
                 services=services,
                 say=self._say,
                 verbose=options["verbosity"] > 1,
+                host=settings.ALLOWED_HOSTS[0].lstrip("."),
             )
         except CannotServe as error:
             raise CommandError(str(error)) from error

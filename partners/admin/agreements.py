@@ -1,0 +1,180 @@
+"""Agreements and their rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet
+from django.forms import BaseFormSet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.admin import StackedInline, TabularInline
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import display
+
+from chain.display import amount_html
+from chain.units import format_bps
+from partners import forms, services
+from partners.admin.base import RecordedAdmin, reason_of, without_reason
+from partners.models import Agreement, Partner, Rule, short_moment
+
+# An agreement without its form, whose fields exist only there.
+SHOWN_VALUES = ("starts", "ends", "rate", "minimum")
+SHOWN_TERMS = (("starts", "ends"), ("rate", "minimum"), "basis", "notes")
+
+
+class AgreementDisplay:
+    """An agreement in words, for lists and for those who may only look."""
+
+    @display(description="Rate", ordering="rate_bps")
+    def rate(self, agreement: Agreement) -> Any:
+        return format_html(
+            '<span title="{} bps">{}</span>', agreement.rate_bps, format_bps(agreement.rate_bps)
+        )
+
+    @display(description="From (UTC)", ordering="effective__startswith")
+    def starts(self, agreement: Agreement) -> str:
+        return short_moment(agreement.effective.lower)
+
+    @display(description="Until (UTC)", ordering="effective__endswith")
+    def ends(self, agreement: Agreement) -> str:
+        return short_moment(agreement.effective.upper) if agreement.effective.upper else "no end"
+
+    @display(description="Minimum payout", ordering="minimum_payout_rao")
+    def minimum(self, agreement: Agreement) -> Any:
+        return amount_html(agreement.minimum_payout_rao)
+
+
+class AgreementInline(AgreementDisplay, StackedInline):  # type: ignore[misc]
+    model = Agreement
+    form = forms.AgreementInlineForm
+    formset = forms.AgreementFormSet
+    fields = (
+        "effective_from",
+        "effective_until",
+        ("rate", "minimum_payout"),
+        "basis",
+        "notes",
+    )
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_fields(request, obj) if self.has_change_permission(request, obj) else SHOWN_TERMS
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return () if self.has_change_permission(request, obj) else SHOWN_VALUES
+
+
+class RuleInline(TabularInline):  # type: ignore[misc]
+    model = Rule
+    fields = ("kind", "priority", "applies_from_block", "is_active")
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+
+class AgreementSaving:
+    """Saving of agreements, shared by their own page and the partner's."""
+
+    def start_with_a_rule(self, request: HttpRequest, agreements: list[Agreement]) -> None:
+        """Give a new agreement the wallet rule without which it would find nobody."""
+        for agreement in agreements:
+            if agreement.partner.kind == Partner.Kind.NAMED and not agreement.rules.exists():
+                services.add_rule(actor=request.user, agreement=agreement, reason=reason_of(request))
+                messages.info(
+                    request,
+                    f"The agreement {agreement.terms} was given a wallet rule, so that it finds wallets.",
+                )
+
+
+@admin.register(Agreement)
+class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
+    form = forms.AgreementForm
+    list_display = ("partner", "rate", "starts", "ends", "in_force", "minimum", "rule_count")
+    list_display_links = ("partner", "rate")
+    list_select_related = ("partner",)
+    list_filter = (("partner", RelatedDropdownFilter),)
+    list_filter_submit = True
+    search_fields = ("partner__name", "partner__slug", "notes")
+    autocomplete_fields = ("partner",)
+    inlines = (RuleInline,)
+    empty_title = "No agreements yet"
+    empty_text = (
+        "An agreement says what share of the take a partner is paid, and from when. Add a partner first."
+    )
+    fieldsets = (
+        (None, {"fields": ("partner", "effective_from", "effective_until", ("rate", "minimum_payout"))}),
+        (None, {"fields": ("basis", "notes", "reason")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Agreement]:
+        rules = Count("rules", filter=Q(rules__is_active=True))
+        in_force = Q(effective__contains=timezone.now())
+        return (
+            super().get_queryset(request).annotate(rules_now=rules).annotate(is_in_force=_as_flag(in_force))
+        )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None and not self.has_change_permission(request, obj):
+            return ((None, {"fields": ("partner", *SHOWN_TERMS)}),)
+        return super().get_fieldsets(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None and not self.has_change_permission(request, obj):
+            return SHOWN_VALUES
+        return super().get_readonly_fields(request, obj)
+
+    @display(description="In force", boolean=True, ordering="is_in_force")
+    def in_force(self, agreement: Any) -> bool:
+        return bool(agreement.is_in_force)
+
+    @display(description="Active rules", ordering="rules_now")
+    def rule_count(self, agreement: Any) -> str:
+        return str(agreement.rules_now or "none: finds nobody")
+
+    def save_related(
+        self, request: HttpRequest, form: Any, formsets: list[BaseFormSet[Any]], change: bool
+    ) -> None:
+        super().save_related(request, form, formsets, change)
+        if not change:
+            self.start_with_a_rule(request, [form.instance])
+
+
+@admin.register(Rule)
+class RuleAdmin(RecordedAdmin):
+    form = forms.RuleForm
+    list_display = ("agreement", "kind", "priority", "applies_from_block", "is_active")
+    list_select_related = ("agreement__partner",)
+    list_filter = ("is_active", ("agreement__partner", RelatedDropdownFilter))
+    list_filter_submit = True
+    search_fields = ("agreement__partner__name",)
+    autocomplete_fields = ("agreement",)
+    actions = ("deactivate", "reactivate")
+    empty_title = "No rules yet"
+    empty_text = "A rule says how the delegators of an agreement are found. It comes with a new agreement."
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return without_reason(self, request, obj, super().get_fieldsets(request, obj))
+
+    @admin.action(description="Deactivate", permissions=["change"])
+    def deactivate(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
+        self._set_active(request, queryset, False)
+
+    @admin.action(description="Reactivate", permissions=["change"])
+    def reactivate(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
+        self._set_active(request, queryset, True)
+
+    def _set_active(self, request: HttpRequest, queryset: QuerySet[Rule], is_active: bool) -> None:
+        keys = list(queryset.values_list("pk", flat=True))
+        done = services.set_rules_active(
+            actor=request.user, rule_ids=keys, is_active=is_active, reason=reason_of(request)
+        )
+        self.report(request, len(keys), done, f"Rules now {'active' if is_active else 'inactive'}")
+
+
+def _as_flag(condition: Q) -> Any:
+    return ExpressionWrapper(condition, output_field=BooleanField())

@@ -1,0 +1,94 @@
+"""All changes of all partners in one searchable list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter, RelatedDropdownFilter
+from unfold.decorators import display
+
+from partners import history
+from partners.admin.base import ENTRIES_PER_PAGE
+from partners.models import Change
+
+
+@admin.register(Change)
+class ChangeAdmin(ModelAdmin):  # type: ignore[misc]
+    """All changes of all partners in one list; read only."""
+
+    class Media:
+        css = {"all": ["partners/lists.css"]}
+
+    list_display = ("at_shown", "kind_shown", "what_shown", "difference", "who", "why")
+    list_display_links = None
+    list_filter = (
+        ("kind", ChoicesDropdownFilter),
+        ("what", ChoicesDropdownFilter),
+        ("partner", RelatedDropdownFilter),
+        ("at", RangeDateFilter),
+    )
+    list_filter_submit = True
+    search_fields = ("object_name", "username", "reason", "partner__name")
+    search_help_text = "Name, address, user or reason"
+    list_per_page = ENTRIES_PER_PAGE
+    empty_title = "No changes yet"
+    empty_text = (
+        "Every change of partners, agreements, rules and wallets will be listed here, with who and why."
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Compare the changes of the page with those before them, once for all."""
+        changelist = super().get_changelist_instance(request)
+        changelist.result_list = list(changelist.result_list)
+        for entry in history.describe(changelist.result_list):
+            entry.change.entry = entry
+        return changelist
+
+    @display(description="When (UTC)", ordering="at")
+    def at_shown(self, change: Change) -> Any:
+        day, clock = change.at.strftime("%Y-%m-%d %H:%M:%S").split()
+        return format_html('<time datetime="{}">{} {}</time>', change.at.isoformat(), day, clock)
+
+    @display(description="What", ordering="kind")
+    def kind_shown(self, change: Change) -> str:
+        return change.get_kind_display()
+
+    @display(
+        description="", ordering="what", label={"Added": "success", "Changed": "info", "Removed": "danger"}
+    )
+    def what_shown(self, change: Change) -> str:
+        return change.get_what_display()
+
+    @display(description="Of, and what differs")
+    def difference(self, change: Any) -> Any:
+        name = change.object_name
+        if change.what != Change.What.DELETE:
+            url = reverse(f"admin:partners_{change.kind.lower()}_history", args=[change.object_id])
+            name = format_html(
+                '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', url, name
+            )
+        fields = change.entry.fields if change.what == Change.What.UPDATE else ()
+        lines = format_html_join("", "<div>{}: {} → {}</div>", ((f.label, f.before, f.after) for f in fields))
+        return format_html('<div style="overflow-wrap: anywhere">{}{}</div>', name, lines)
+
+    @display(description="Who", ordering="username")
+    def who(self, change: Any) -> str:
+        return str(change.entry.who)
+
+    @display(description="Why")
+    def why(self, change: Change) -> str:
+        return change.reason

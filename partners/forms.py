@@ -1,0 +1,263 @@
+"""Forms of the admin: rates as percent, amounts in TAO, spans as two moments, a reason for each change."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from itertools import pairwise
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from import_export.forms import ConfirmImportForm
+from psycopg.types.range import TimestamptzRange
+from unfold.contrib.import_export.forms import ImportForm
+from unfold.forms import ActionForm, PaginationInlineFormSet
+from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
+
+from chain.units import BPS_WHOLE, format_bps, format_rao, parse_tao
+from partners.models import Agreement, Partner, Rule, Wallet
+from partners.services import describe_overlap, find_overlap
+
+REASON_LENGTH_MAX = 500
+
+
+def reason_field() -> forms.CharField:
+    """Make the field that every form of this app ends with."""
+    return forms.CharField(
+        label="Why this change?",
+        required=False,
+        max_length=REASON_LENGTH_MAX,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Kept in the history beside the change.",
+    )
+
+
+class RateField(forms.CharField):
+    """A rate typed as `33`, `33.5 %` or `3350 bps`, as whole basis points."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("help_text", "Percent, like 33 % or 33.5 %; or basis points, like 3350 bps.")
+        super().__init__(**kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Show basis points as percent; leave what a user typed."""
+        return format_bps(value) if isinstance(value, int) else value
+
+    def to_python(self, value: Any) -> Any:
+        """Read the text.
+
+        :raises ValidationError: when it is no rate, finer than a basis point, or above 100 %.
+        """
+        text = super().to_python(value).lower().replace(" ", "")
+        if not text:
+            return None
+        number, in_bps = text.removesuffix("bps").removesuffix("%"), text.endswith("bps")
+        whole, _, part = number.partition(".")
+        part = part.rstrip("0")
+        if not (whole.isascii() and whole.isdigit() and (not part or (part.isascii() and part.isdigit()))):
+            raise ValidationError("Write a rate like 33 %, 33.5 % or 3350 bps.")
+        if len(part) > (0 if in_bps else 2):
+            raise ValidationError("The finest rate is 0.01 %, one basis point.")
+        bps = int(whole) if in_bps else int(whole) * 100 + int(part.ljust(2, "0"))
+        if bps > BPS_WHOLE:
+            hint = "" if in_bps or int(whole) > BPS_WHOLE else f" For {whole} basis points write {whole} bps."
+            raise ValidationError(f"{number} {'bps' if in_bps else '%'} is more than the whole.{hint}")
+        return bps
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare basis points, so that `33` and `33 %` are the same."""
+        try:
+            return self.to_python(data) != initial
+        except ValidationError:
+            return True
+
+
+class TaoField(forms.CharField):
+    """An amount typed in TAO, as rao."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def prepare_value(self, value: Any) -> Any:
+        """Show rao as TAO without idle zeros; leave what a user typed."""
+        return format_rao(value).rstrip("0").rstrip(".") if isinstance(value, int) else value
+
+    def to_python(self, value: Any) -> Any:
+        """Read the text.
+
+        :raises ValidationError: when it is no amount, negative or more than can be stored.
+        """
+        text = super().to_python(value)
+        try:
+            rao = parse_tao(text) if text else 0
+        except ValueError as error:
+            raise ValidationError(f"{error}.") from error
+        if not 0 <= rao < 2**63:
+            raise ValidationError("The amount is not negative and at most 9,223,372,036 TAO.")
+        return rao
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare rao, so that `1` and `1.0` are the same."""
+        try:
+            return self.to_python(data) != (initial or 0)
+        except ValidationError:
+            return True
+
+
+class MomentField(forms.SplitDateTimeField):
+    """A day and, if it is not midnight, a time, in UTC."""
+
+    widget = UnfoldAdminSplitDateTimeWidget
+
+    def compress(self, data_list: list[Any]) -> datetime | None:
+        """Put the two together; a day without a time begins at midnight."""
+        if data_list and data_list[0] and data_list[1] in self.empty_values:
+            data_list = [data_list[0], time()]
+        return super().compress(data_list)
+
+
+class ReasonForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A model form that also asks why; the admin writes the answer into the history."""
+
+    reason = reason_field()
+
+
+class PartnerForm(ReasonForm):
+    """A partner's own values."""
+
+    class Meta:
+        model = Partner
+        fields = ("name", "slug", "kind", "status", "contact_email", "payout_address", "notes")
+
+
+class AgreementInlineForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An agreement as people write it: percent, TAO, two moments. Overlaps are found by the formset."""
+
+    rate = RateField()
+    effective_from = MomentField(
+        label="From", help_text="Included. Without a time: 00:00 UTC.", required=False
+    )
+    effective_until = MomentField(
+        label="Until", help_text="Excluded. Leave empty for no end.", required=False
+    )
+    minimum_payout = TaoField(
+        required=False, help_text="In TAO. Less than this is carried forward to the next payout."
+    )
+
+    class Meta:
+        model = Agreement
+        fields = ("partner", "basis", "notes")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        agreement = self.instance
+        if agreement.pk is not None:
+            self.initial["rate"] = agreement.rate_bps
+            self.initial["minimum_payout"] = agreement.minimum_payout_rao
+            self.initial["effective_from"] = agreement.effective.lower
+            self.initial["effective_until"] = agreement.effective.upper
+        if "notes" in self.fields:
+            self.fields["notes"].widget.attrs["rows"] = 2
+
+    def clean(self) -> dict[str, Any]:
+        """Put the values into the agreement as it is stored."""
+        values: dict[str, Any] = super().clean() or self.cleaned_data
+        start, end = values.get("effective_from"), values.get("effective_until")
+        if start is None and "effective_from" not in self.errors:
+            self.add_error("effective_from", "An agreement needs a start.")
+        elif start is not None and end is not None and end <= start:
+            self.add_error("effective_until", "The end must be after the start.")
+        elif start is not None and "effective_until" not in self.errors:
+            self.instance.effective = TimestamptzRange(start, end, "[)")
+        if values.get("rate") is not None:
+            self.instance.rate_bps = values["rate"]
+        self.instance.minimum_payout_rao = values.get("minimum_payout") or 0
+        return values
+
+
+class AgreementForm(AgreementInlineForm):
+    """An agreement on its own page, compared with the stored ones of its partner."""
+
+    reason = reason_field()
+
+    def clean(self) -> dict[str, Any]:
+        """Name the agreement that this one would overlap."""
+        values = super().clean()
+        self.instance.partner_id = values["partner"].pk if values.get("partner") else self.instance.partner_id
+        if not self.errors and self.instance.partner_id and (other := find_overlap(self.instance)):
+            self.add_error("effective_from", describe_overlap(other))
+        return values
+
+
+class AgreementFormSet(PaginationInlineFormSet):  # type: ignore[misc]
+    """All agreements of one partner, saved together and therefore compared with each other."""
+
+    def clean(self) -> None:
+        """Name the agreement that another would overlap, as both would be after saving."""
+        super().clean()
+        if any(self.errors):
+            return
+        whole = [form for form in self.forms if form.instance.effective is not None]
+        whole.sort(key=lambda form: form.instance.effective.lower)
+        for earlier, later in pairwise(whole):
+            end = earlier.instance.effective.upper
+            if end is None or later.instance.effective.lower < end:
+                late, early = (later, earlier) if later.has_changed() else (earlier, later)
+                late.add_error("effective_from", describe_overlap(early.instance))
+                raise ValidationError(
+                    f"Two agreements overlap: {earlier.instance.terms}, and {later.instance.terms}."
+                )
+
+
+class RuleForm(ReasonForm):
+    """A rule on its own page or below its agreement."""
+
+    class Meta:
+        model = Rule
+        fields = ("agreement", "kind", "priority", "applies_from_block", "is_active")
+
+
+class WalletForm(ReasonForm):
+    """A wallet. Giving it to another partner needs a reason."""
+
+    class Meta:
+        model = Wallet
+        fields = ("partner", "chain", "address", "introduced_date", "is_active", "notes")
+
+    def clean(self) -> dict[str, Any]:
+        """Ask why, when a wallet changes hands."""
+        values: dict[str, Any] = super().clean() or self.cleaned_data
+        changes_hands = self.instance.pk is not None and {"partner", "address"} & set(self.changed_data)
+        if changes_hands and not values.get("reason") and "reason" in self.fields:
+            self.add_error("reason", "Say why: money changes hands by this.")
+        return values
+
+
+class ReasonActionForm(ActionForm):  # type: ignore[misc]
+    """The bar of bulk actions, with a reason."""
+
+    reason = forms.CharField(
+        label="",
+        required=False,
+        max_length=REASON_LENGTH_MAX,
+        widget=forms.TextInput(
+            {
+                "placeholder": "Why this change?",
+                "aria-label": "Why this change?",
+                "class": "bg-white/20 grow px-2 py-1 rounded-default text-current lg:w-72",
+            }
+        ),
+    )
+
+
+class WalletImportForm(ImportForm):  # type: ignore[misc]
+    """The upload of a wallet list."""
+
+    reason = reason_field()
+
+
+class WalletConfirmForm(ConfirmImportForm):  # type: ignore[misc]
+    """The confirmation of an upload, which carries the reason on."""
+
+    reason = forms.CharField(required=False, max_length=REASON_LENGTH_MAX, widget=forms.HiddenInput)

@@ -1,0 +1,253 @@
+"""Every write of partners, agreements, rules and wallets, with who did it and why in the history (PA6).
+
+Nothing is ever removed: what no longer counts is switched off or given an end. Refusals say what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import Any
+
+import pghistory
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from psycopg.types.range import TimestamptzRange
+
+from partners.models import Agreement, Partner, Rule, Wallet, WalletChain
+
+# None is the application itself, acting by schedule or command.
+Actor = AbstractBaseUser | AnonymousUser | None
+
+
+class Refused(ValueError):
+    """The change was not made and nothing was written; trying again with the same values cannot help."""
+
+
+class AgreementOverlaps(Refused):
+    """The span overlaps another agreement of the partner."""
+
+
+class WalletTaken(Refused):
+    """An address is already a wallet of some partner."""
+
+
+@contextmanager
+def recorded(*, actor: Actor, reason: str) -> Iterator[None]:
+    """Write who and why into the history rows of all changes made inside."""
+    user = {"user": None, "username": "", "reason": reason}
+    if actor is not None:
+        user |= {"user": actor.pk, "username": actor.get_username()}
+    with pghistory.context(**user):
+        yield
+
+
+def find_overlap(agreement: Agreement) -> Agreement | None:
+    """Find another agreement of the same partner whose span overlaps this one's."""
+    others = Agreement.objects.filter(partner_id=agreement.partner_id, effective__overlap=agreement.effective)
+    return others.exclude(pk=agreement.pk).select_related("partner").first()
+
+
+def describe_overlap(other: Agreement) -> str:
+    """Say which agreement is in the way, and what to do about it."""
+    return f"This span overlaps the agreement {other.terms}. Give that one an end first, or start later."
+
+
+@transaction.atomic
+def create_partner(
+    *,
+    actor: Actor,
+    name: str,
+    slug: str,
+    payout_address: str = "",
+    contact_email: str = "",
+    notes: str = "",
+    kind: str = Partner.Kind.NAMED,
+    reason: str = "",
+) -> Partner:
+    """Add a partner, who earns nothing before they have an agreement, a rule and wallets.
+
+    :raises Refused: when the name or slug is taken or the payout address is not one.
+    """
+    partner = Partner(
+        name=name,
+        slug=slug,
+        kind=kind,
+        payout_address=payout_address,
+        contact_email=contact_email,
+        notes=notes,
+    )
+    _save_new(partner, actor=actor, reason=reason)
+    return partner
+
+
+@transaction.atomic
+def add_agreement(
+    *,
+    actor: Actor,
+    partner: Partner,
+    rate_bps: int,
+    starts_at: datetime,
+    ends_at: datetime | None = None,
+    minimum_payout_rao: int = 0,
+    notes: str = "",
+    reason: str = "",
+) -> Agreement:
+    """Add an agreement over `[starts_at, ends_at)`, without rules as yet.
+
+    :raises AgreementOverlaps: naming the agreement that is in the way.
+    :raises Refused: for a rate above 10,000 bps, a negative minimum, or an end before the start.
+    """
+    if ends_at is not None and ends_at <= starts_at:
+        raise Refused("The agreement would end before it starts. Give a later end, or none.")
+    # One writer per partner at a time, so that the overlap is found here and named.
+    Partner.objects.select_for_update().get(pk=partner.pk)
+    agreement = Agreement(
+        partner=partner,
+        effective=TimestamptzRange(starts_at, ends_at, "[)"),
+        rate_bps=rate_bps,
+        minimum_payout_rao=minimum_payout_rao,
+        notes=notes,
+    )
+    if other := find_overlap(agreement):
+        raise AgreementOverlaps(describe_overlap(other))
+    _save_new(agreement, actor=actor, reason=reason)
+    return agreement
+
+
+@transaction.atomic
+def add_rule(
+    *,
+    actor: Actor,
+    agreement: Agreement,
+    kind: str = Rule.Kind.WALLET,
+    priority: int = 100,
+    applies_from_block: int = 0,
+    reason: str = "",
+) -> Rule:
+    """Add a rule by which the agreement's delegators are found.
+
+    :raises Refused: when the agreement already has an active rule of this kind.
+    """
+    rule = Rule(agreement=agreement, kind=kind, priority=priority, applies_from_block=applies_from_block)
+    _save_new(rule, actor=actor, reason=reason)
+    return rule
+
+
+@transaction.atomic
+def add_wallets(
+    *,
+    actor: Actor,
+    partner: Partner,
+    addresses: Collection[str],
+    introduced_date: date,
+    notes: str = "",
+    reason: str = "",
+) -> list[Wallet]:
+    """Add delegators' addresses to a partner, all or none.
+
+    :raises WalletTaken: when one is already listed, with whose it is.
+    :raises Refused: when one is not an address, or is given twice.
+    """
+    if len(set(addresses)) != len(addresses):
+        raise Refused("An address is given twice. Remove the repetition and try again.")
+    listed = Wallet.objects.filter(chain=WalletChain.BITTENSOR, address__in=addresses)
+    for other in listed.select_related("partner"):
+        raise WalletTaken(
+            f"{other.address} is already a wallet of {other.partner}. Reassign it if it changed hands."
+        )
+    wallets = [
+        Wallet(partner=partner, address=address, introduced_date=introduced_date, notes=notes)
+        for address in addresses
+    ]
+    for wallet in wallets:
+        _validate(wallet, label=wallet.address)
+    with recorded(actor=actor, reason=reason):
+        return Wallet.objects.bulk_create(wallets)
+
+
+def add_wallet(
+    *,
+    actor: Actor,
+    partner: Partner,
+    address: str,
+    introduced_date: date,
+    notes: str = "",
+    reason: str = "",
+) -> Wallet:
+    """Add one delegator's address to a partner; see :func:`add_wallets`."""
+    return add_wallets(
+        actor=actor,
+        partner=partner,
+        addresses=[address],
+        introduced_date=introduced_date,
+        notes=notes,
+        reason=reason,
+    )[0]
+
+
+@transaction.atomic
+def set_wallets_active(
+    *, actor: Actor, wallet_ids: Collection[int], is_active: bool, reason: str = ""
+) -> int:
+    """Switch wallets on or off from the next close on; give how many were not so already."""
+    with recorded(actor=actor, reason=reason):
+        return Wallet.objects.filter(pk__in=wallet_ids, is_active=not is_active).update(is_active=is_active)
+
+
+def deactivate_wallets(*, actor: Actor, wallet_ids: Collection[int], reason: str = "") -> int:
+    """Switch wallets off: in periods not yet closed nobody earns by them. Closed periods stay."""
+    return set_wallets_active(actor=actor, wallet_ids=wallet_ids, is_active=False, reason=reason)
+
+
+def reactivate_wallets(*, actor: Actor, wallet_ids: Collection[int], reason: str = "") -> int:
+    """Switch wallets on again; they count from their introduced date in periods not yet closed."""
+    return set_wallets_active(actor=actor, wallet_ids=wallet_ids, is_active=True, reason=reason)
+
+
+@transaction.atomic
+def reassign_wallets(
+    *, actor: Actor, wallet_ids: Collection[int], partner: Partner, introduced_date: date, reason: str
+) -> int:
+    """Give wallets to another partner, from 00:00 UTC of `introduced_date`; give how many changed hands.
+
+    The former partner keeps what closed periods gave them and earns nothing by these wallets any more.
+
+    :raises Refused: without a reason, because money changes hands.
+    """
+    if not reason.strip():
+        raise Refused("Say why the wallets change hands; the history must show it.")
+    wallets = Wallet.objects.select_for_update().filter(pk__in=wallet_ids).exclude(partner=partner)
+    with recorded(actor=actor, reason=reason):
+        return wallets.order_by().update(partner=partner, introduced_date=introduced_date, is_active=True)
+
+
+@transaction.atomic
+def set_rules_active(*, actor: Actor, rule_ids: Collection[int], is_active: bool, reason: str = "") -> int:
+    """Switch rules on or off; give how many were not so already."""
+    with recorded(actor=actor, reason=reason):
+        return Rule.objects.filter(pk__in=rule_ids, is_active=not is_active).update(is_active=is_active)
+
+
+@transaction.atomic
+def set_partners_status(*, actor: Actor, partner_ids: Collection[int], status: str, reason: str = "") -> int:
+    """Pause partners or make them active; give how many changed. A paused partner earns but is not paid."""
+    with recorded(actor=actor, reason=reason):
+        return Partner.objects.filter(pk__in=partner_ids).exclude(status=status).update(status=status)
+
+
+def _save_new(row: Any, *, actor: Actor, reason: str) -> None:
+    _validate(row)
+    with recorded(actor=actor, reason=reason):
+        row.save(force_insert=True)
+
+
+def _validate(row: Any, label: str = "") -> None:
+    try:
+        row.full_clean()
+    except ValidationError as error:
+        said = "; ".join(error.messages)
+        raise Refused(f"{label}: {said}" if label else said) from error
