@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.db.models.functions import Coalesce
 
 from chain.fields import RaoField
@@ -59,19 +59,18 @@ class Certificate:
 def certify(period: Period) -> Certificate:
     """Add up a closed period from its stored rows."""
     sources = Yield.objects.filter(block_id__gte=period.blocks.lower, block_id__lt=period.blocks.upper)
-    total = Coalesce(Sum("take_rao"), 0, output_field=RaoField())
     given = {
         (hotkey, netuid, side): int(amount)
         for hotkey, netuid, side, amount in DelegatorTake.objects.filter(period=period)
         .values_list("hotkey", "netuid", "side")
-        .annotate(amount=total)
+        .annotate(amount=_take())
         .order_by()
     }
     parts = {
-        (hotkey, netuid, side, own): int(amount)
-        for hotkey, netuid, side, own, amount in PartnerTake.objects.filter(period=period)
-        .values_list("source__hotkey", "source__netuid", "source__side", "partner__isnull")
-        .annotate(amount=total)
+        (hotkey, netuid, side): (int(partners), int(own))
+        for hotkey, netuid, side, partners, own in PartnerTake.objects.filter(period=period)
+        .values_list("source__hotkey", "source__netuid", "source__side")
+        .annotate(partners=_take(partner__isnull=False), own=_take(partner__isnull=True))
         .order_by()
     }
     pools = tuple(
@@ -82,11 +81,10 @@ def certify(period: Period) -> Certificate:
             asset,
             int(amount),
             given.get((hotkey, netuid, side), 0),
-            parts.get((hotkey, netuid, side, False), 0),
-            parts.get((hotkey, netuid, side, True), 0),
+            *parts.get((hotkey, netuid, side), (0, 0)),
         )
         for hotkey, netuid, side, asset, amount in sources.values_list("hotkey", "netuid", "side", "asset")
-        .annotate(amount=total)
+        .annotate(amount=_take())
         .order_by("hotkey", "netuid", "side")
     )
     legs = {
@@ -102,3 +100,7 @@ def certify(period: Period) -> Certificate:
         -legs.get(Account.Kind.PAYABLE, 0),
         -legs.get(Account.Kind.OWN_SHARE, 0),
     )
+
+
+def _take(**condition: bool) -> Coalesce:
+    return Coalesce(Sum("take_rao", filter=Q(**condition) or None), 0, output_field=RaoField())
