@@ -248,6 +248,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_BACK_BUTTON": True,
     "ENVIRONMENT": "rakeback.navigation.environment",
+    "DASHBOARD_CALLBACK": "rakeback.overview.add_to_index",
     "STYLES": [lambda _request: static("rakeback/rakeback.css")],
     "SCRIPTS": [lambda _request: static("rakeback/rakeback.js")],
     "BORDER_RADIUS": "6px",

@@ -116,8 +116,17 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> Any:
         """Add the tables and links of the row."""
         if (obj := kwargs.get("obj")) is not None:
-            context |= {"tables": self.tables(obj), "page_links": self.links(obj), "title": self.heading(obj)}
+            context |= {
+                "tables": self.tables(obj),
+                "page_links": self.links(obj),
+                "title": self.heading(obj),
+                "block_number": self.block_number(obj),
+            }
         return super().render_change_form(request, context, **kwargs)
+
+    def block_number(self, obj: Any) -> int | None:
+        """The block whose attribution a detail page leads to, if any."""
+        return None
 
     def heading(self, obj: Any) -> str:
         """The title of a detail page."""

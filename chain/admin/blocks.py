@@ -105,6 +105,9 @@ class BlockAdmin(ReadOnlyAdmin):
     def show_stake_events(self, block: Any) -> SafeString | str:
         return number(block.stake_event_count)
 
+    def block_number(self, obj: Block) -> int | None:
+        return obj.number if Yield.objects.filter(block=obj).exists() else None
+
     def heading(self, obj: Block) -> str:
         return f"Block {obj.number:,}"
 

@@ -145,6 +145,9 @@ class YieldAdmin(OfBlockAdmin):
     def show_share_total(self, row: Yield) -> SafeString | str:
         return mono(str(row.share_total))
 
+    def block_number(self, obj: Yield) -> int | None:
+        return obj.block_id
+
     def heading(self, obj: Yield) -> str:
         return f"Yield of block {obj.block_id:,}, subnet {obj.netuid}, {obj.get_side_display().lower()}"
 
