@@ -199,7 +199,7 @@ class AgreementForm(AgreementInlineForm):
         return values
 
 
-class AgreementFormSet(PaginationInlineFormSet):  # type: ignore[misc]
+class AgreementFormSet(PaginationInlineFormSet):
     """All agreements of one partner, saved together and therefore compared with each other."""
 
     def clean(self) -> None:
@@ -243,7 +243,7 @@ class WalletForm(ReasonForm):
         return values
 
 
-class ReasonActionForm(ActionForm):  # type: ignore[misc]
+class ReasonActionForm(ActionForm):
     """The bar of bulk actions, with a reason."""
 
     reason = forms.CharField(
@@ -260,13 +260,13 @@ class ReasonActionForm(ActionForm):  # type: ignore[misc]
     )
 
 
-class WalletImportForm(ImportForm):  # type: ignore[misc]
+class WalletImportForm(ImportForm):
     """The upload of a wallet list."""
 
     reason = reason_field()
 
 
-class WalletConfirmForm(ConfirmImportForm):  # type: ignore[misc]
+class WalletConfirmForm(ConfirmImportForm):
     """The confirmation of an upload, which carries the reason on."""
 
     reason = forms.CharField(required=False, max_length=REASON_LENGTH_MAX, widget=forms.HiddenInput)

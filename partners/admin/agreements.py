@@ -47,7 +47,7 @@ class AgreementDisplay:
         return amount_html(agreement.minimum_payout_rao)
 
 
-class AgreementInline(AgreementDisplay, StackedInline):  # type: ignore[misc]
+class AgreementInline(AgreementDisplay, StackedInline):
     model = Agreement
     form = forms.AgreementInlineForm
     formset = forms.AgreementFormSet
@@ -69,7 +69,7 @@ class AgreementInline(AgreementDisplay, StackedInline):  # type: ignore[misc]
         return () if self.has_change_permission(request, obj) else SHOWN_VALUES
 
 
-class RuleInline(TabularInline):  # type: ignore[misc]
+class RuleInline(TabularInline):
     model = Rule
     fields = ("kind", "priority", "applies_from_block", "is_active")
     extra = 0

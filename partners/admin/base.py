@@ -18,7 +18,7 @@ from partners.models import Partner
 ENTRIES_PER_PAGE = 50
 
 
-class RecordedAdmin(ModelAdmin):  # type: ignore[misc]
+class RecordedAdmin(ModelAdmin):
     """An admin whose changes carry who and why into the history, and which deletes nothing."""
 
     class Media:

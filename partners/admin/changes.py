@@ -18,7 +18,7 @@ from partners.models import Change
 
 
 @admin.register(Change)
-class ChangeAdmin(ModelAdmin):  # type: ignore[misc]
+class ChangeAdmin(ModelAdmin):
     """All changes of all partners in one list; read only."""
 
     class Media:
