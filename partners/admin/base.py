@@ -18,7 +18,7 @@ from partners.models import Partner
 ENTRIES_PER_PAGE = 50
 
 
-class RecordedAdmin(ModelAdmin):  # type: ignore[misc]
+class RecordedAdmin(ModelAdmin):
     """An admin whose changes carry who and why into the history, and which deletes nothing."""
 
     class Media:
@@ -48,7 +48,8 @@ class RecordedAdmin(ModelAdmin):  # type: ignore[misc]
         """Show what changed on this row, newest first, from the history tables."""
         row = self.get_object(request, unquote(object_id))
         if row is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            missing: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return missing
         if not self.has_view_or_change_permission(request, row):
             raise PermissionDenied
         pages = Paginator(history.changes_of(row), ENTRIES_PER_PAGE)

@@ -20,7 +20,7 @@ admin.site.unregister(APIKey)
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
+class ApiKeyAdmin(ModelAdmin):
     """Keys of the REST API: made here and shown once, kept as a hash, revoked for good."""
 
     list_display = ("name", "partner_shown", "prefix", "created", "expiry_date", "state")

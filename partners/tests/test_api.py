@@ -24,7 +24,7 @@ def partners() -> list[Partner]:
     return found
 
 
-def ask(viewset: Any, query: str = "", *, user: Any = None, key: ApiKey | None = None, **kwargs: Any) -> Any:
+def ask(viewset: Any, query: str = "", *, user: Any = None, key: Any = None, **kwargs: Any) -> Any:
     request = APIRequestFactory().get(f"/{query}")
     force_authenticate(request, user or make_user(name="key"), key)
     view = viewset.as_view({"get": "retrieve" if kwargs else "list"})
