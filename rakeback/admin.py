@@ -67,6 +67,13 @@ class PeriodicTaskAdmin(BeatTaskAdmin, ModelAdmin):  # type: ignore[misc]
     """What runs by itself; edits here outlast `setup_schedules`."""
 
     form = TaskForm
+    list_display = ["name", "enabled", "scheduler", "last_run_at", "description"]
+    fieldsets = [
+        (None, {"fields": ["name", "regtask", "task", "enabled", "description"]}),
+        ("Schedule", {"fields": ["interval", "crontab", "start_time", "last_run_at", "one_off"]}),
+        ("Arguments", {"fields": ["args", "kwargs"], "classes": ["collapse"]}),
+        ("Execution", {"fields": ["expires", "expire_seconds", "queue", "priority"], "classes": ["collapse"]}),
+    ]
 
 
 @admin.register(IntervalSchedule)
