@@ -280,7 +280,7 @@ class Change(models.Model):
     class Meta:
         managed = False
         db_table = "partners_change"
-        ordering = ["-at", "-id"]
+        ordering = ["-at", "-event_id", "id"]
         default_permissions = ("view",)
 
     def __str__(self) -> str:

@@ -183,6 +183,9 @@ RAKEBACK_NODE_URL = _env.text(
     accepts=lambda url: url.startswith(("ws://", "wss://")),
 )
 
+# The order of changes within one transaction is part of the history.
+PGHISTORY_CREATED_AT_FUNCTION = "CLOCK_TIMESTAMP()"
+
 # --- Language, time and static files ------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
