@@ -175,6 +175,15 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = "UTC"
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 
+# Empty: blocks come from recorded segments only, and nothing is read by itself.
+RAKEBACK_NODE_URL = _env.text(
+    "RAKEBACK_NODE_URL",
+    rule="the WebSocket address of a Subtensor node",
+    example="ws://127.0.0.1:9944",
+    default="",
+    accepts=lambda url: url.startswith(("ws://", "wss://")),
+)
+
 # The order of changes within one transaction is part of the history.
 PGHISTORY_CREATED_AT_FUNCTION = "CLOCK_TIMESTAMP()"
 
