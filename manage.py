@@ -11,6 +11,10 @@ WITHOUT_DATABASE = frozenset(
 )  # fmt: skip
 
 
+# Commands that look at or change migrations themselves.
+WITHOUT_MIGRATING = frozenset({"migrate", "makemigrations", "showmigrations", "sqlmigrate", "check", "dbshell"})
+
+
 def needs_database(arguments: list[str]) -> bool:
     """Say whether a command line opens the database."""
     command = arguments[0] if arguments else ""
@@ -31,14 +35,19 @@ def main() -> int:
         print(f"{error}. Run `make setup` once, then .venv/bin/python manage.py …", file=sys.stderr)
         return 1
     from rakeback import embedded
+    from rakeback.schema import ensure_schema
 
     try:
         if needs_database(sys.argv[1:]):
             embedded.use_postgres_unless_external()
+            if sys.argv[1] not in WITHOUT_MIGRATING:
+                ensure_schema()
         execute_from_command_line(sys.argv)
     except (embedded.EmbeddedError, ImproperlyConfigured) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -17,6 +17,9 @@ class RaoField(models.BigIntegerField):  # type: ignore[type-arg]
 class Uint128Field(models.DecimalField):  # type: ignore[type-arg]
     """The raw bits of a share number (U64F64: value times 2**64), stored as numeric(39, 0), read as int."""
 
+    # What type checkers take the column for.
+    _pyi_private_get_type: int  # type: ignore[assignment]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["max_digits"], kwargs["decimal_places"] = 39, 0
         super().__init__(*args, **kwargs)

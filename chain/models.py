@@ -34,7 +34,9 @@ class Hotkey(models.Model):
     """One of the validator's own keys, tracked since `first_block`."""
 
     address = models.CharField(max_length=ADDRESS_LENGTH, unique=True)
-    label = models.CharField(max_length=40, blank=True, help_text="A short name of your own, for example RT21.")
+    label = models.CharField(
+        max_length=40, blank=True, help_text="A short name of your own, for example RT21."
+    )
     first_block = models.BigIntegerField(help_text="First block that was ingested for this key.")
 
     class Meta:
@@ -183,7 +185,9 @@ class StakeEvent(models.Model):
 
     block = models.ForeignKey(Block, on_delete=models.PROTECT, related_name="stake_events")
     event_index = models.PositiveIntegerField()
-    extrinsic_index = models.PositiveIntegerField(null=True, help_text="Empty for what the runtime did itself.")
+    extrinsic_index = models.PositiveIntegerField(
+        null=True, help_text="Empty for what the runtime did itself."
+    )
     extrinsic_hash = models.CharField(max_length=66, blank=True)
     signer = models.CharField(max_length=ADDRESS_LENGTH, blank=True)
     call = models.CharField(max_length=120, blank=True)
@@ -196,7 +200,9 @@ class StakeEvent(models.Model):
     alpha_rao = RaoField()
     fee_rao = RaoField()
     fee_asset = models.CharField(max_length=5, choices=Asset.choices)
-    other_coldkey = models.CharField(max_length=ADDRESS_LENGTH, blank=True, help_text="The other end of a transfer.")
+    other_coldkey = models.CharField(
+        max_length=ADDRESS_LENGTH, blank=True, help_text="The other end of a transfer."
+    )
     other_hotkey = models.CharField(max_length=ADDRESS_LENGTH, blank=True)
     other_netuid = models.PositiveIntegerField(null=True)
 
@@ -318,7 +324,9 @@ class Gap(models.Model):
     detected_at = models.DateTimeField()
     detected_by = models.ForeignKey(IngestRun, on_delete=models.PROTECT, related_name="gaps_found")
     resolved_at = models.DateTimeField(null=True)
-    resolved_by = models.ForeignKey(IngestRun, null=True, on_delete=models.PROTECT, related_name="gaps_resolved")
+    resolved_by = models.ForeignKey(
+        IngestRun, null=True, on_delete=models.PROTECT, related_name="gaps_resolved"
+    )
 
     class Meta:
         ordering = ["-id"]

@@ -26,7 +26,9 @@ def parse_tao(text: str) -> int:
     whole, _, part = text.strip().replace(",", "").partition(".")
     digits = whole.removeprefix("-") + part
     if not digits.isascii() or not digits.isdigit() or len(part) > 9:
-        raise ValueError(f"{text!r} is not an amount in TAO: write digits with at most nine decimals, like 12.5")
+        raise ValueError(
+            f"{text!r} is not an amount in TAO: write digits with at most nine decimals, like 12.5"
+        )
     rao = int(whole.removeprefix("-") or 0) * RAO_PER_TAO + int(part.ljust(9, "0"))
     return -rao if whole.startswith("-") else rao
 

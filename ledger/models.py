@@ -14,6 +14,7 @@ from django.db.models import F, Q
 
 from chain.fields import RaoField
 from chain.models import ADDRESS_LENGTH, Conversion, Side, Yield
+from chain.units import BPS_WHOLE
 from partners.models import Agreement, Partner
 
 
@@ -60,6 +61,7 @@ class Period(models.Model):
 
     class Meta:
         ordering = ["-start_at"]
+        permissions = [("close_period", "Can close a period")]
         constraints = [
             ExclusionConstraint(name="period_no_overlap", expressions=[("blocks", RangeOperators.OVERLAPS)]),
             models.CheckConstraint(condition=Q(end_at__gt=F("start_at")), name="period_ends_after_start"),
@@ -90,6 +92,9 @@ class PartnerTake(models.Model):
                 fields=["source", "agreement"], nulls_distinct=False, name="partner_take_once_per_agreement"
             ),
             models.CheckConstraint(condition=Q(take_rao__gte=0), name="partner_take_not_negative"),
+            models.CheckConstraint(
+                condition=Q(rate_bps__lte=BPS_WHOLE), name="partner_take_rate_at_most_whole"
+            ),
             models.CheckConstraint(
                 condition=Q(partner__isnull=True, agreement__isnull=True, rate_bps=0)
                 | Q(partner__isnull=False, agreement__isnull=False),
@@ -157,7 +162,8 @@ class ConversionAllocation(models.Model):
 class CommissionLine(models.Model):
     """One line of a partner's statement: what their delegators earned in TAO and the partner's part of it.
 
-    `base_rao` is take in TAO: root take as credited in the period, alpha take as it was converted in it.
+    `base_rao` is take in TAO: take that arrived in TAO when it was credited, take in alpha when it was converted.
+    Alpha keeps the rate it was earned at, so after a change of rate one pool can have two lines.
     """
 
     period = models.ForeignKey(Period, on_delete=models.PROTECT, related_name="commission_lines")
@@ -171,10 +177,14 @@ class CommissionLine(models.Model):
     commission_rao = RaoField()
 
     class Meta:
-        ordering = ["period", "partner", "hotkey", "netuid", "side", "agreement"]
+        ordering = ["period", "partner", "hotkey", "netuid", "side", "agreement", "rate_bps"]
         constraints = [
             models.UniqueConstraint(
-                fields=["period", "agreement", "hotkey", "netuid", "side"], name="commission_line_once"
+                fields=["period", "agreement", "hotkey", "netuid", "side", "rate_bps"],
+                name="commission_line_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(rate_bps__lte=BPS_WHOLE), name="commission_rate_at_most_whole"
             ),
             models.CheckConstraint(condition=Q(base_rao__gte=0), name="commission_base_not_negative"),
         ]
@@ -194,7 +204,9 @@ class Account(models.Model):
 
     kind = models.CharField(max_length=10, choices=Kind.choices)
     currency = models.CharField(max_length=12, default="TAO", choices=[("TAO", "TAO")])
-    partner = models.ForeignKey(Partner, null=True, blank=True, on_delete=models.PROTECT, related_name="accounts")
+    partner = models.ForeignKey(
+        Partner, null=True, blank=True, on_delete=models.PROTECT, related_name="accounts"
+    )
 
     class Meta:
         ordering = ["kind", "partner"]
@@ -227,11 +239,21 @@ class Entry(models.Model):
     reverses = models.OneToOneField("self", null=True, on_delete=models.PROTECT, related_name="reversed_by")
     memo = models.CharField(max_length=200, blank=True)
     posted_at = models.DateTimeField()
-    posted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    posted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
 
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "entries"
+        constraints = [
+            models.CheckConstraint(condition=Q(reverses__lt=F("id")), name="entry_reverses_an_older_one"),
+            models.CheckConstraint(
+                condition=Q(kind="CLOSE", period__isnull=False) | (~Q(kind="CLOSE") & Q(period__isnull=True)),
+                name="entry_period_fits_kind",
+            ),
+            models.UniqueConstraint(fields=["period"], name="entry_closes_a_period_once"),
+        ]
 
     def __str__(self) -> str:
         return self.key

@@ -23,7 +23,7 @@ MODELS: dict[str, type[models.Model]] = {
 }
 _KIND_OF = {model: Change.Kind(kind) for kind, model in MODELS.items()}
 _HIDDEN = {"id"}
-_EMPTY = "–"  # noqa: RUF001 - the dash that all pages show for nothing
+_EMPTY = "–"
 
 
 @dataclass(frozen=True, slots=True)

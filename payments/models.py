@@ -1,7 +1,8 @@
 """What may leave: batches of payouts, proposed by one person and approved by another.
 
-A proposed batch is frozen: its payouts, addresses and amounts are part of the hash that the approver confirms,
-and triggers refuse to change them. Sending is not part of this app yet; an approved batch is exported as call data.
+A proposed batch is frozen: its payouts, addresses and amounts are part of the hash that the approver
+confirms, and triggers refuse to change them. Sending is not part of this app yet; an approved batch is
+exported as call data.
 """
 
 from __future__ import annotations
@@ -34,9 +35,13 @@ class Batch(models.Model):
     proposed_at = models.DateTimeField()
     proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     approved_at = models.DateTimeField(null=True)
-    approved_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     cancelled_at = models.DateTimeField(null=True)
-    cancelled_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    cancelled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     cancel_reason = models.CharField(max_length=200, blank=True)
 
     class Meta:
@@ -54,10 +59,17 @@ class Batch(models.Model):
             models.CheckConstraint(
                 condition=Q(status="APPROVED", approved_by__isnull=False, approved_at__isnull=False)
                 | Q(status="CANCELLED", cancelled_by__isnull=False, cancelled_at__isnull=False)
-                | Q(status="PROPOSED", approved_by__isnull=True, approved_at__isnull=True, cancelled_by__isnull=True),
+                | Q(
+                    status="PROPOSED",
+                    approved_by__isnull=True,
+                    approved_at__isnull=True,
+                    cancelled_by__isnull=True,
+                ),
                 name="batch_status_fits_people",
             ),
-            models.CheckConstraint(condition=Q(total_rao__gt=0) & Q(payout_count__gt=0), name="batch_pays_something"),
+            models.CheckConstraint(
+                condition=Q(total_rao__gt=0) & Q(payout_count__gt=0), name="batch_pays_something"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -65,7 +77,7 @@ class Batch(models.Model):
 
 
 class Payout(models.Model):
-    """One transfer to one partner, with the address as it was when proposed. Its reserving entry is `reserve:<id>`."""
+    """One transfer to one partner, to the address as proposed. Its reserving entry is `reserve:<id>`."""
 
     batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="payouts")
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="payouts")

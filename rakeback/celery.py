@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
+from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from rakeback import embedded
 
@@ -37,6 +38,8 @@ def _is_celery_program() -> bool:
 app = RakebackCelery("rakeback")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+# Gives every line that a task logs the ids of the task and of the request that asked for it.
+app.steps["worker"].add(DjangoStructLogInitStep)
 
 if _is_celery_program():
     # Workers and beat read the database before Celery sends any signal we could wait for.

@@ -8,6 +8,7 @@ secrets never appear in a message.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _POSTGRES_SCHEMES = frozenset({"postgres", "postgresql"})
@@ -127,9 +129,7 @@ class Environment:
             rule=f"a whole number from {minimum} to {maximum}",
             example=str(default),
             default=str(default),
-            accepts=lambda given: (
-                given.isascii() and given.lstrip("-").isdigit() and minimum <= int(given) <= maximum
-            ),
+            accepts=lambda given: _WHOLE.fullmatch(given) is not None and minimum <= int(given) <= maximum,
         )
         return int(value)
 

@@ -17,6 +17,7 @@ __all__ = [
     "EmbeddedError",
     "describe_postgres",
     "describe_valkey",
+    "is_external",
     "use_postgres",
     "use_postgres_unless_external",
     "use_valkey",
@@ -67,7 +68,7 @@ def use_postgres_unless_external() -> None:
 
     :raises EmbeddedError: as :func:`use_postgres`.
     """
-    if not _is_set("DATABASE_URL") and not _is_production():
+    if not is_external("DATABASE_URL"):
         use_postgres()
 
 
@@ -76,8 +77,16 @@ def use_valkey_unless_external() -> None:
 
     :raises EmbeddedError: as :func:`use_valkey`.
     """
-    if not _is_set("REDIS_URL") and not _is_production():
+    if not is_external("REDIS_URL"):
         use_valkey()
+
+
+def is_external(name: str) -> bool:
+    """Say whether a service is somebody else's: named by its variable, or required to be in production.
+
+    :param name: ``DATABASE_URL`` or ``REDIS_URL``.
+    """
+    return _is_set(name) or _is_production()
 
 
 def _is_set(name: str) -> bool:
@@ -86,6 +95,4 @@ def _is_set(name: str) -> bool:
 
 def _is_production() -> bool:
     # The same rule as in rakeback.settings, which cannot be imported before Django is.
-    return os.environ.get("RAKEBACK_ENV", "").strip() == "production" or (
-        _is_set("DATABASE_URL") and os.environ.get("RAKEBACK_ENV", "").strip() != "local"
-    )
+    return os.environ.get("RAKEBACK_ENV", "").strip() == "production"

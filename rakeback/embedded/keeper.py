@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> int:
     except Asked:
         _say(report, f"The embedded {service} was asked to stop while it started.")
         return 1
-    except (EmbeddedError, OSError) as error:
+    except (EmbeddedError, OSError, subprocess.SubprocessError) as error:
         _say(report, str(error))
         return 1
     status = 0

@@ -12,6 +12,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -28,6 +29,7 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME", "PYTHONDONTWRITEBYTECO
 _PASSED_ON_PREFIX = "RAKEBACK_EMBEDDED_"
 
 _held: dict[tuple[str, Path], int] = {}
+_one_thread = threading.Lock()
 _keepers: list[subprocess.Popen[bytes]] = []
 
 
@@ -52,9 +54,13 @@ def use(home: Home, service: str) -> None:
     :param service: ``postgres`` or ``valkey``.
     :raises EmbeddedError: when the service cannot be started.
     """
+    with _one_thread:
+        if (service, home.root) not in _held:
+            _join(home, service)
+
+
+def _join(home: Home, service: str) -> None:
     key = (service, home.root)
-    if key in _held:
-        return
     home.prepare()
     starting = open_lock(home, service, "starting")
     users = open_lock(home, service, "users")

@@ -1,0 +1,32 @@
+"""Prove that the stored positions are the chain's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from chain.reader import PositionsDisagree
+from chain.segment import BadSegment
+from chain.services import CannotIngest, check_positions
+from chain.source import SourceError
+
+
+class Command(BaseCommand):
+    help = "Compare stored positions with the full list of holders that a segment holds of its last block."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--segment", type=Path, required=True, help="a segment that was ingested")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            check = check_positions(options["segment"])
+        except (BadSegment, CannotIngest, PositionsDisagree, SourceError) as error:
+            raise CommandError(str(error)) from error
+        if check.differences:
+            raise CommandError(
+                f"{len(check.differences)} positions differ at block {check.block}:\n"
+                + "\n".join(check.differences)
+            )
+        self.stdout.write(f"Block {check.block:,}: all {check.positions:,} positions equal the chain's own.")

@@ -1,0 +1,51 @@
+"""Record what a node answers while a range of blocks is read, as a segment file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from chain.management.arguments import add_node_arguments, show_progress
+from chain.reader import BrokenChain, PositionsDisagree, UnsupportedEvent
+from chain.runtime import UnknownRuntime
+from chain.services import CannotIngest, record_segment
+from chain.source import NodeSource, SourceError
+from chain.yields import MethodsDisagree
+
+
+class Command(BaseCommand):
+    help = "Record a range of blocks from a node into a segment file, to be replayed with `ingest --segment`."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_node_arguments(parser, required=True)
+        parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="segment file to write")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with NodeSource(options["url"]) as source:
+                header = record_segment(
+                    source,
+                    first=options["from"],
+                    last=options["to"],
+                    hotkeys=options["hotkey"],
+                    path=options["out"],
+                    progress=show_progress(self.stderr, options["verbosity"]),
+                )
+        except (
+            BrokenChain,
+            CannotIngest,
+            MethodsDisagree,
+            PositionsDisagree,
+            SourceError,
+            UnknownRuntime,
+            UnsupportedEvent,
+        ) as error:
+            raise CommandError(f"Nothing was recorded: {error}") from error
+        except OSError as error:
+            raise CommandError(f"Cannot write {options['out']}: {error.strerror}") from error
+        self.stdout.write(
+            f"{options['out']}: blocks {header.first_block:,} to {header.last_block:,} of {header.chain}, "
+            f"{len(header.hotkeys)} hotkeys, {options['out'].stat().st_size:,} bytes."
+        )

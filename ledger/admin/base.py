@@ -1,0 +1,28 @@
+"""What the ledger's pages share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+    """Rows that only services write."""
+
+    class Media:
+        css = {"all": ["ledger/ledger.css"]}
+
+    # Says on an empty list what to do first (templates/unfold/helpers/empty_results.html).
+    empty_title = ""
+    empty_text = ""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -1,0 +1,210 @@
+"""Recomputing the ledger from the facts and comparing it with what is stored (LE8, A4).
+
+Every difference is named; nothing is repaired. A period is recomputed with the rules in its own manifest, so
+later changes of partners make no difference here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from django.db.models import Sum
+
+from chain.models import Block, Yield
+from ledger.attribution import digest
+from ledger.calculation import Calculation
+from ledger.facts import SharesDisagree, shares_of
+from ledger.manifest import build_manifest, content_hash, frozen_book
+from ledger.models import (
+    Account,
+    Attribution,
+    CommissionLine,
+    ConversionAllocation,
+    DelegatorTake,
+    Entry,
+    PartnerTake,
+    Period,
+    Posting,
+)
+from ledger.readiness import unbalanced_entries
+from ledger.services.closing import calculate_blocks, legs_of
+
+
+@dataclass(slots=True)
+class Audit:
+    """What was looked at and what did not agree."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether everything agreed."""
+        return not self.differences
+
+
+def check_ledger() -> Audit:
+    """Recompute everything from facts: digests, parts, roll-ups, allocations, lines, entries, hashes, balances."""
+    audit = Audit()
+    for difference in _differences(audit.counts):
+        audit.differences.append(difference)
+    return audit
+
+
+def _differences(counts: Counter[str]) -> Iterator[str]:
+    yield from _check_open_attributions(counts)
+    previous: Period | None = None
+    for period in Period.objects.order_by("start_at"):
+        counts["periods"] += 1
+        yield from _check_period(period, previous, counts)
+        previous = period
+    yield from _check_entries(counts)
+
+
+def _check_open_attributions(counts: Counter[str]) -> Iterator[str]:
+    """Attributions of blocks that no period holds yet; those of periods are checked with them."""
+    last = Period.objects.order_by("-start_at").first()
+    rows = Attribution.objects.select_related("source")
+    if last is not None:
+        rows = rows.filter(source__block_id__gte=last.blocks.upper)
+    for row in rows.order_by("source__block_id").iterator(chunk_size=500):
+        counts["attributions"] += 1
+        try:
+            shares = shares_of(row.source)
+        except SharesDisagree as error:
+            yield str(error)
+            continue
+        if digest(shares) != row.digest:
+            yield f"{row}: the shares derived now have another digest"
+
+
+def _check_period(period: Period, previous: Period | None, counts: Counter[str]) -> Iterator[str]:
+    if content_hash(period.manifest) != period.manifest_hash:
+        yield f"period {period.key}: its manifest does not have its manifest hash"
+    if previous is not None and previous.blocks.upper != period.blocks.lower:
+        yield f"period {period.key}: does not start where {previous.key} ends"
+    first = Block.objects.filter(number=period.blocks.lower).first()
+    last = Block.objects.filter(number=period.blocks.upper - 1).first()
+    if first is None or last is None:
+        yield f"period {period.key}: its first or last block is gone"
+        return
+    book = frozen_book(period.manifest["rules"])
+    try:
+        result = calculate_blocks(first.number, last.number, period.start_at, book)
+    except SharesDisagree as error:
+        yield f"period {period.key}: {error}"
+        return
+    counts["yields"] += len(result.parts)
+    counts["conversion parts"] += len(result.sold)
+    manifest = build_manifest(
+        key=period.key,
+        start_at=period.start_at,
+        end_at=period.end_at,
+        first=first,
+        last=last,
+        book=book,
+        result=result,
+    )
+    for name in sorted(manifest.keys() | period.manifest.keys()):
+        # The code is that of the close, and may be newer now.
+        if name != "code" and manifest.get(name) != period.manifest.get(name):
+            yield f"period {period.key}: recomputing gives other {name} than its manifest"
+    yield from _check_digests(period, result, counts)
+    for kind, stored, computed in _rows_of(period, result):
+        counts[kind] += len(stored)
+        for row in sorted(stored - computed, key=str):
+            yield f"period {period.key}: {kind} {row} is stored, recomputing does not give it"
+        for row in sorted(computed - stored, key=str):
+            yield f"period {period.key}: {kind} {row} is missing"
+
+
+def _check_digests(period: Period, result: Calculation, counts: Counter[str]) -> Iterator[str]:
+    rows = Attribution.objects.filter(
+        source__block_id__gte=period.blocks.lower, source__block_id__lt=period.blocks.upper
+    )
+    stored = dict(rows.values_list("source_id", "digest"))
+    counts["attributions"] += len(stored)
+    for source_id, computed in result.digests.items():
+        if stored.get(source_id) != computed:
+            source = Yield.objects.get(pk=source_id)
+            yield f"period {period.key}: the attribution of {source} differs from its shares, or is missing"
+
+
+Rows = set[tuple[object, ...]]
+
+
+def _rows_of(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, Rows]]:
+    """Give the stored and the computed rows of each kind as comparable values."""
+    parts = PartnerTake.objects.filter(period=period).values_list(
+        "source_id", "partner_id", "agreement_id", "rate_bps", "delegator_count", "take_rao"
+    )
+    yield (
+        "partner takes",
+        set(parts),
+        {
+            (source, part.partner_id, part.agreement_id, part.rate_bps, part.delegator_count, part.take_rao)
+            for source, source_parts in result.parts.items()
+            for part in source_parts
+        },
+    )
+    roll_ups = DelegatorTake.objects.filter(period=period).values_list(
+        "hotkey", "netuid", "side", "coldkey", "partner_id", "take_rao"
+    )
+    yield (
+        "delegator takes",
+        set(roll_ups),
+        {
+            (key.hotkey, key.netuid, key.side, key.coldkey, key.partner_id or None, amount)
+            for key, amount in result.roll_ups.items()
+        },
+    )
+    sold = ConversionAllocation.objects.filter(period=period).values_list(
+        "conversion_id", "source_id", "alpha_rao", "tao_rao"
+    )
+    yield (
+        "allocations",
+        set(sold),
+        {(conversion, part.yield_id, part.alpha_rao, part.tao_rao) for conversion, part in result.sold},
+    )
+    lines = CommissionLine.objects.filter(period=period).values_list(
+        "partner_id", "agreement_id", "hotkey", "netuid", "side", "base_rao", "rate_bps", "commission_rao"
+    )
+    yield (
+        "commission lines",
+        set(lines),
+        {
+            (key.partner_id, key.agreement_id, key.hotkey, key.netuid, key.side, base, key.rate_bps, amount)
+            for key, base, amount in result.lines()
+        },
+    )
+    legs = Posting.objects.filter(entry__period=period, entry__key=f"close:{period.key}").values_list(
+        "account__kind", "account__partner_id", "amount_rao"
+    )
+    yield (
+        "legs",
+        set(legs),
+        {(str(kind), partner, amount) for (kind, partner), amount in legs_of(result).items()},
+    )
+
+
+def _check_entries(counts: Counter[str]) -> Iterator[str]:
+    counts["entries"] = Entry.objects.count()
+    for key in unbalanced_entries():
+        yield f"entry {key}: has fewer than two legs or does not add up to zero"
+    overdrawn = (
+        Posting.objects.filter(account__kind__in=[Account.Kind.PAYABLE, Account.Kind.IN_FLIGHT])
+        .values("account__kind", "account__partner__slug")
+        .annotate(total=Sum("amount_rao"))
+        .filter(total__gt=0)
+        .order_by("account__kind", "account__partner__slug")
+    )
+    for row in overdrawn:
+        yield f"account {row['account__kind']} of {row['account__partner__slug']}: overdrawn by {row['total']} rao"
+    for entry in Entry.objects.exclude(reverses=None).select_related("reverses"):
+        mine, theirs = (
+            dict(e.postings.values_list("account_id", "amount_rao")) for e in (entry, entry.reverses) if e
+        )
+        if mine != {account: -amount for account, amount in theirs.items()}:
+            yield f"entry {entry.key}: does not take back exactly what {entry.reverses} posted"

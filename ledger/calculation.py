@@ -1,0 +1,210 @@
+"""What a period's facts come to: parts, roll-ups, allocations, lines and legs. Pure.
+
+Closing writes the result, checking computes it again and compares; both call `calculate`, so there is one rule
+book of arithmetic. Inputs are in the order of the chain; nothing depends on row ids except as names.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ledger.allocation import Lot, Sold, allocate
+from ledger.attribution import digest, split
+from ledger.commission import commission
+from partners.matching import Delegation, RuleBook
+
+ALPHA, TAO = "ALPHA", "TAO"
+
+
+@dataclass(frozen=True, slots=True)
+class Earned:
+    """One yield with its take already split over the coldkeys that earned it."""
+
+    yield_id: int
+    block: int
+    at: datetime
+    netuid: int
+    hotkey: str
+    side: str
+    asset: str
+    take_rao: int
+    shares: Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The part of one yield's take that one agreement's delegators earned; without agreement it is our own."""
+
+    partner_id: int | None
+    agreement_id: int | None
+    rate_bps: int
+    delegator_count: int
+    take_rao: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLot:
+    """Take in alpha that an earlier period earned and no conversion has sold yet."""
+
+    yield_id: int
+    block: int
+    hotkey: str
+    netuid: int
+    side: str
+    remaining_rao: int
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """One conversion of a hotkey's alpha."""
+
+    conversion_id: int
+    block: int
+    hotkey: str
+    netuid: int
+    alpha_rao: int
+    tao_rao: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LineKey:
+    """What one line of a statement is about."""
+
+    partner_id: int
+    hotkey: str
+    netuid: int
+    side: str
+    agreement_id: int
+    rate_bps: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RollUpKey:
+    """What one delegator's roll-up is about; `partner_id` 0 is nobody."""
+
+    hotkey: str
+    netuid: int
+    side: str
+    coldkey: str
+    partner_id: int
+
+
+@dataclass(slots=True)
+class Calculation:
+    """Everything that closing a period writes, and the digests its manifest names."""
+
+    parts: dict[int, list[Part]] = field(default_factory=dict)
+    digests: dict[int, str] = field(default_factory=dict)
+    roll_ups: dict[RollUpKey, int] = field(default_factory=lambda: defaultdict(int))
+    sold: list[tuple[int, Sold]] = field(default_factory=list)
+    bases: dict[LineKey, int] = field(default_factory=lambda: defaultdict(int))
+    sold_by_netuid: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    realised_rao: int = 0
+
+    def lines(self) -> Iterator[tuple[LineKey, int, int]]:
+        """Give (key, base, commission) of each line in order."""
+        for key in sorted(self.bases):
+            base = self.bases[key]
+            yield key, base, commission(base, key.rate_bps)
+
+    def payables(self) -> dict[int, int]:
+        """Sum commissions per partner; partners who are owed nothing are left out."""
+        owed: dict[int, int] = defaultdict(int)
+        for key, _, amount in self.lines():
+            owed[key.partner_id] += amount
+        return {partner: amount for partner, amount in sorted(owed.items()) if amount}
+
+
+def calculate(
+    earned: Iterable[Earned], sales: Iterable[Sale], open_lots: Iterable[OpenLot], book: RuleBook
+) -> Calculation:
+    """Work out a period from its yields and conversions, oldest first, and the lots left open before it."""
+    result = Calculation()
+    listed = frozenset(str(wallet["address"]) for wallet in book.fingerprint()["wallets"])
+    queues: dict[tuple[str, int], deque[OpenLot]] = defaultdict(deque)
+    for lot in open_lots:
+        queues[lot.hotkey, lot.netuid].append(lot)
+    for source in earned:
+        parts = _attribute(source, book, listed, result)
+        if source.asset == TAO:
+            for part in parts:
+                _add_base(result, source.hotkey, source.netuid, source.side, part, part.take_rao)
+            result.realised_rao += source.take_rao
+        elif source.take_rao:
+            queues[source.hotkey, source.netuid].append(
+                OpenLot(
+                    source.yield_id,
+                    source.block,
+                    source.hotkey,
+                    source.netuid,
+                    source.side,
+                    source.take_rao,
+                    parts,
+                )
+            )
+    for sale in sales:
+        _sell(sale, queues[sale.hotkey, sale.netuid], result)
+    return result
+
+
+def split_over_parts(amount_rao: int, parts: Sequence[Part]) -> list[tuple[Part, int]]:
+    """Split an amount over the parts of one yield by their take; our own part sorts before all agreements."""
+    by_name = {f"{part.agreement_id or 0:020d}": part for part in parts}
+    shares = split(amount_rao, [(name, part.take_rao) for name, part in by_name.items()])
+    return [(by_name[name], amount) for name, amount in shares]
+
+
+def _attribute(source: Earned, book: RuleBook, listed: frozenset[str], result: Calculation) -> list[Part]:
+    """Group the shares of one yield by winning agreement, and add them to the roll-ups."""
+    takes: dict[tuple[int | None, int | None, int], list[int]] = defaultdict(list)
+    pool = (source.hotkey, source.netuid, source.side)
+    for coldkey, amount in source.shares:
+        # Most holders are on nobody's list; asking the book about each of them would cost most of the run.
+        winner = (
+            book.winner(Delegation(coldkey, *pool, source.block, source.at)) if coldkey in listed else None
+        )
+        owner = (winner.partner_id, winner.agreement_id, winner.rate_bps) if winner else (None, None, 0)
+        takes[owner].append(amount)
+        if amount:
+            result.roll_ups[RollUpKey(*pool, coldkey, owner[0] or 0)] += amount
+    parts = [
+        Part(partner, agreement, rate, len(amounts), sum(amounts))
+        for (partner, agreement, rate), amounts in sorted(takes.items(), key=lambda item: item[0][1] or 0)
+    ]
+    if sum(part.take_rao for part in parts) != source.take_rao:
+        raise AssertionError(f"the parts of block {source.block} do not add up to its take")
+    result.parts[source.yield_id] = parts
+    result.digests[source.yield_id] = digest(source.shares)
+    return parts
+
+
+def _sell(sale: Sale, queue: deque[OpenLot], result: Calculation) -> None:
+    """Use up the oldest lots with one sale and add its TAO to the lines of those who earned them."""
+    lots = {lot.yield_id: lot for lot in queue if lot.block <= sale.block}
+    sold = allocate(
+        (Lot(lot.yield_id, lot.remaining_rao) for lot in lots.values()), sale.alpha_rao, sale.tao_rao
+    )
+    for part_sold in sold:
+        lot = lots[part_sold.yield_id]
+        result.sold.append((sale.conversion_id, part_sold))
+        result.sold_by_netuid[lot.netuid] += part_sold.alpha_rao
+        result.realised_rao += part_sold.tao_rao
+        for part, amount in split_over_parts(part_sold.tao_rao, lot.parts):
+            _add_base(result, lot.hotkey, lot.netuid, lot.side, part, amount)
+        left = lot.remaining_rao - part_sold.alpha_rao
+        queue.popleft()
+        if left:
+            queue.appendleft(
+                OpenLot(lot.yield_id, lot.block, lot.hotkey, lot.netuid, lot.side, left, lot.parts)
+            )
+
+
+def _add_base(result: Calculation, hotkey: str, netuid: int, side: str, part: Part, base_rao: int) -> None:
+    if part.agreement_id is None or part.partner_id is None or not base_rao:
+        return
+    key = LineKey(part.partner_id, hotkey, netuid, side, part.agreement_id, part.rate_bps)
+    result.bases[key] += base_rao

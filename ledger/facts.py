@@ -1,0 +1,128 @@
+"""The chain's facts as the ledger reads them: who earned a yield, what a block range earned and converted.
+
+Closing, checking and explaining all read through here, so they cannot disagree about what the inputs are.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+
+from django.db.models import Exists, OuterRef, Q, Sum
+from django.db.models.functions import Coalesce
+
+from chain.fields import RaoField
+from chain.models import Asset, Conversion, Yield
+from chain.queries import positions_at
+from ledger.attribution import CannotSplit, split
+from ledger.calculation import Earned, OpenLot, Part, Sale
+from ledger.models import PartnerTake
+
+
+class SharesDisagree(ValueError):
+    """The known holders of a pool do not make up its denominator. Positions must be read again; a retry alone
+    cannot help."""
+
+
+def holders_of(source: Yield) -> list[tuple[str, int]]:
+    """List (coldkey, raw share bits) of those who held a yield's pool when it was earned: after the parent block.
+
+    :raises SharesDisagree: when their shares do not add up to the pool's.
+    """
+    holders = positions_at(source.hotkey, source.pool_netuid, source.block_id - 1)
+    found = sum(share for _, share in holders)
+    if found != source.share_total:
+        raise SharesDisagree(
+            f"{_where(source)}: the {len(holders)} known holders have {found} share bits, "
+            f"the pool has {source.share_total}"
+        )
+    return holders
+
+
+def shares_of(source: Yield) -> list[tuple[str, int]]:
+    """Split a yield's take over the coldkeys that earned it.
+
+    :raises SharesDisagree: when the holders' shares do not add up to the pool's, or nobody held any.
+    """
+    try:
+        return split(source.take_rao, holders_of(source))
+    except CannotSplit as error:
+        raise SharesDisagree(f"{_where(source)}: {error}") from error
+
+
+def _where(source: Yield) -> str:
+    return f"block {source.block_id}, netuid {source.netuid}, {source.side}, hotkey {source.hotkey}"
+
+
+def read_earned(first: int, last: int) -> Iterator[Earned]:
+    """Read the yields of blocks `first` to `last`, both included, in chain order, with their shares."""
+    sources = Yield.objects.filter(block__number__range=(first, last)).select_related("block")
+    for source in sources.order_by("block_id", "netuid", "hotkey", "side").iterator(chunk_size=500):
+        yield Earned(
+            source.pk,
+            source.block_id,
+            source.block.timestamp,
+            source.netuid,
+            source.hotkey,
+            source.side,
+            source.asset,
+            source.take_rao,
+            shares_of(source),
+        )
+
+
+def read_sales(first: int, last: int) -> list[Sale]:
+    """Read the conversions of blocks `first` to `last`, both included, in chain order."""
+    rows = Conversion.objects.filter(block__number__range=(first, last)).order_by(
+        "block_id", "stake_event__event_index"
+    )
+    return [
+        Sale(row.pk, row.block_id, row.hotkey, row.netuid, row.alpha_rao, row.tao_rao)
+        for row in rows.iterator()
+    ]
+
+
+def parts_of(yield_ids: list[int]) -> dict[int, list[Part]]:
+    """Read the stored parts of yields in closed periods."""
+    parts: dict[int, list[Part]] = defaultdict(list)
+    rows = PartnerTake.objects.filter(source_id__in=yield_ids).order_by("source_id", "agreement_id")
+    for row in rows.iterator():
+        parts[row.source_id].append(
+            Part(row.partner_id, row.agreement_id, row.rate_bps, row.delegator_count, row.take_rao)
+        )
+    return parts
+
+
+def read_open_lots(before: datetime, pools: set[tuple[str, int]] | None = None) -> list[OpenLot]:
+    """Read the take in alpha that periods before that moment earned and had not sold, oldest first.
+
+    :param pools: only these (hotkey, netuid) pairs; all when left out.
+    """
+    if pools is not None and not pools:
+        return []
+    sources = Yield.objects.filter(
+        Exists(PartnerTake.objects.filter(source=OuterRef("pk"), period__start_at__lt=before)),
+        asset=Asset.ALPHA,
+        take_rao__gt=0,
+    )
+    if pools is not None:
+        wanted = Q()
+        for hotkey, netuid in sorted(pools):
+            wanted |= Q(hotkey=hotkey, netuid=netuid)
+        sources = sources.filter(wanted)
+    sold = Coalesce(
+        Sum("allocations__alpha_rao", filter=Q(allocations__period__start_at__lt=before)),
+        0,
+        output_field=RaoField(),
+    )
+    rows = [
+        (row, row.take_rao - int(row.sold))
+        for row in sources.annotate(sold=sold).order_by("block_id", "netuid", "hotkey", "side")
+        if row.take_rao > int(row.sold)
+    ]
+    parts = parts_of([row.pk for row, _ in rows])
+    return [
+        OpenLot(row.pk, row.block_id, row.hotkey, row.netuid, row.side, left, parts[row.pk])
+        for row, left in rows
+    ]

@@ -1,0 +1,223 @@
+"""What must be true before a day closes, as a list that both the service and a person read (LE6).
+
+A period is final, so everything that could still change its facts is asked here: blocks, gaps, attributions,
+the period before it, and the ledger's own sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from django.db import connection
+from django.db.models import Count
+
+from chain.models import Block, Yield
+from chain.queries import open_gaps
+from ledger.manifest import day_key
+from ledger.models import Entry, Period
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One condition: what it asks, whether it holds, and what was found or what to do next."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """All conditions of one day, and its first and last block when it has any."""
+
+    day: date
+    checks: tuple[Check, ...]
+    first: Block | None = None
+    last: Block | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether the day can close now."""
+        return all(check.ok for check in self.checks)
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether the day is over, so that whatever else keeps it open needs attention."""
+        return self.checks[0].ok
+
+
+def day_bounds(day: date) -> tuple[datetime, datetime]:
+    """Give the half-open span of a UTC day."""
+    start = datetime.combine(day, time(), tzinfo=UTC)
+    return start, start + timedelta(days=1)
+
+
+def next_day() -> date | None:
+    """Find the day to close next: that of the first block after the last closed period."""
+    last = Period.objects.order_by("-start_at").first()
+    blocks = Block.objects.order_by("timestamp")
+    if last is not None:
+        blocks = blocks.filter(timestamp__gte=last.end_at)
+    first = blocks.first()
+    return first.timestamp.astimezone(UTC).date() if first else None
+
+
+def check_day(day: date) -> Readiness:
+    """Work through the list for one day. The first check is whether the day is over."""
+    start_at, end_at = day_bounds(day)
+    blocks = Block.objects.filter(timestamp__gte=start_at, timestamp__lt=end_at).order_by("number")
+    first, last = blocks.first(), blocks.last()
+    over = _check_over(end_at)
+    if first is None or last is None:
+        nothing = Check(
+            "Has blocks", ok=False, detail=f"No block of {day} was ingested; such a day is never closed."
+        )
+        return Readiness(day, (over, nothing, _check_order(day, None)))
+    return Readiness(
+        day,
+        (
+            over,
+            _check_chain(first, last, blocks.count()),
+            _check_gaps(first, last),
+            _check_attributed(first, last),
+            _check_order(day, first),
+            _check_assets(first, last),
+            _check_sums(),
+        ),
+        first,
+        last,
+    )
+
+
+def _check_over(end_at: datetime) -> Check:
+    newest = Block.objects.order_by("-timestamp").first()
+    if newest is None:
+        return Check(
+            "The day is over", ok=False, detail="No block was ingested yet: run the ingestion first."
+        )
+    over = newest.timestamp >= end_at
+    read = f"Blocks are ingested up to {newest.timestamp:%Y-%m-%d %H:%M:%S} UTC (block {newest.number:,})"
+    return Check(
+        "The day is over", over, f"{read}." if over else f"{read}; the day ends at {end_at:%Y-%m-%d %H:%M}."
+    )
+
+
+def _check_chain(first: Block, last: Block, count: int) -> Check:
+    """Every block from the first to the one after the last is there and names its predecessor's hash (A3)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT min(n.number) FROM generate_series(%s::bigint, %s::bigint) AS n(number)"
+            " LEFT JOIN chain_block b ON b.number = n.number LEFT JOIN chain_block p ON p.number = n.number - 1"
+            " WHERE b.parent_hash IS DISTINCT FROM p.hash",
+            [first.number + 1, last.number + 1],
+        )
+        (broken,) = cursor.fetchone()
+    if broken is not None:
+        return Check(
+            "Blocks are complete",
+            ok=False,
+            detail=f"Block {broken:,} is missing or does not follow block {broken - 1:,}: ingest it.",
+        )
+    if count != last.number - first.number + 1:
+        return Check(
+            "Blocks are complete",
+            ok=False,
+            detail="Block times run backwards across midnight, so the day is not one range of blocks.",
+        )
+    return Check(
+        "Blocks are complete", ok=True, detail=f"{count:,} blocks, {first.number:,} to {last.number:,}."
+    )
+
+
+def _check_gaps(first: Block, last: Block) -> Check:
+    gaps = list(open_gaps(first.number, last.number)[:5])
+    if not gaps:
+        return Check("No open gap", ok=True, detail="Everything in these blocks could be read and proved.")
+    named = "; ".join(
+        f"{gap.get_kind_display()}, blocks {gap.blocks.lower:,} to {gap.blocks.upper - 1:,}: {gap.reason}"
+        for gap in gaps
+    )
+    return Check("No open gap", ok=False, detail=f"Resolve by backfill: {named}")
+
+
+def _check_attributed(first: Block, last: Block) -> Check:
+    sources = Yield.objects.filter(block__number__range=(first.number, last.number))
+    counts = sources.aggregate(all=Count("pk"), done=Count("attribution"))
+    missing = sources.filter(attribution__isnull=True).order_by("block_id").first()
+    if missing is None:
+        return Check("All yields are attributed", ok=True, detail=f"{counts['all']:,} yields.")
+    todo = counts["all"] - counts["done"]
+    return Check(
+        "All yields are attributed",
+        ok=False,
+        detail=f"{todo:,} of {counts['all']:,} are not, the first in block {missing.block_id:,}: run attribution.",
+    )
+
+
+def _check_order(day: date, first: Block | None) -> Check:
+    name = "Follows the last closed period"
+    if Period.objects.filter(key=day_key(day)).exists():
+        return Check(name, ok=False, detail=f"{day} is closed already; closing is final.")
+    last = Period.objects.order_by("-start_at").first()
+    if last is None:
+        skipped = next_day()
+        if skipped is not None and skipped < day:
+            return Check(name, ok=False, detail=f"{skipped} has blocks and comes first: close it first.")
+        return Check(name, ok=True, detail="It is the first period.")
+    if first is None or first.number != last.blocks.upper:
+        return Check(
+            name,
+            ok=False,
+            detail=f"The last closed period is {last.key}, up to block {last.blocks.upper - 1:,};"
+            f" the next one starts at block {last.blocks.upper:,}"
+            + (f", this day at {first.number:,}." if first else "."),
+        )
+    return Check(name, ok=True, detail=f"The last closed period is {last.key}.")
+
+
+def _check_assets(first: Block, last: Block) -> Check:
+    """Roll-ups and lines are per side; a pool that pays a side in two currencies within one day would mix them."""
+    mixed = (
+        Yield.objects.filter(block__number__range=(first.number, last.number))
+        .values("hotkey", "netuid", "side")
+        .annotate(assets=Count("asset", distinct=True))
+        .filter(assets__gt=1)
+        .order_by("hotkey", "netuid", "side")
+        .first()
+    )
+    if mixed is None:
+        return Check("One currency per pool and side", ok=True, detail="No pool changed what it pays in.")
+    return Check(
+        "One currency per pool and side",
+        ok=False,
+        detail=f"Netuid {mixed['netuid']} paid {mixed['side']} take in alpha and in TAO on one day, which is not "
+        "supported yet.",
+    )
+
+
+def _check_sums() -> Check:
+    unbalanced = unbalanced_entries()
+    if unbalanced:
+        return Check(
+            "The ledger adds up",
+            ok=False,
+            detail=f"Entry {unbalanced[0]} does not balance: run check_ledger.",
+        )
+    return Check("The ledger adds up", ok=True, detail=f"{Entry.objects.count():,} entries balance.")
+
+
+def unbalanced_entries() -> list[str]:
+    """List the keys of entries with fewer than two legs or legs that do not add up to zero; there are none."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT e.key FROM ledger_entry e LEFT JOIN ledger_posting p ON p.entry_id = e.id"
+            " LEFT JOIN ledger_account a ON a.id = p.account_id GROUP BY e.id, e.key, a.currency"
+            " HAVING count(p.id) < 2 OR sum(p.amount_rao) <> 0 ORDER BY e.key"
+        )
+        return [key for (key,) in cursor.fetchall()]
+
+
+def unattributed_count() -> int:
+    """Count the yields that wait for attribution."""
+    return Yield.objects.filter(attribution__isnull=True).count()

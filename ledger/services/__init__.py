@@ -1,0 +1,17 @@
+"""Everything that writes the ledger. Each function is one decision in one transaction."""
+
+from ledger.services.attributing import CannotAttribute, attribute_yields
+from ledger.services.closing import CannotClose, close_day, close_due_days
+from ledger.services.paying import InsufficientPayable, UnknownReservation, release_payout, reserve_payout
+
+__all__ = [
+    "CannotAttribute",
+    "CannotClose",
+    "InsufficientPayable",
+    "UnknownReservation",
+    "attribute_yields",
+    "close_day",
+    "close_due_days",
+    "release_payout",
+    "reserve_payout",
+]

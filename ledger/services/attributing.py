@@ -1,0 +1,79 @@
+"""Attributing yields to the delegators that earned them (LE1)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import structlog
+from django.db import transaction
+
+from chain.models import Yield
+from ledger.attribution import digest
+from ledger.facts import SharesDisagree, shares_of
+from ledger.locks import Lock, hold
+from ledger.models import Attribution
+
+BATCH = 500
+log = structlog.get_logger(__name__)
+
+
+class CannotAttribute(Exception):
+    """Some yields could not be attributed; all others were, and stay so. Each reason names its block.
+
+    Nothing is recorded for the yields named. Read their positions again (backfill), then attribute again.
+    """
+
+    def __init__(self, reasons: list[str], written: int) -> None:
+        self.reasons = reasons
+        self.written = written
+        super().__init__(
+            f"{len(reasons)} yields could not be attributed ({written} were): " + "; ".join(reasons[:10])
+        )
+
+
+def attribute_yields(*, now: datetime, limit: int | None = None) -> int:
+    """Attribute every yield that is not yet, in block order, at most `limit`; return how many were.
+
+    :raises CannotAttribute: after all others are recorded, when holders and pool disagree for some.
+    """
+    written, reasons, after = 0, list[str](), (-1, 0)
+    while limit is None or written < limit:
+        size = BATCH if limit is None else min(BATCH, limit - written)
+        with transaction.atomic():
+            hold(Lock.ATTRIBUTE)
+            seen, rows = _next_batch(after, size, reasons)
+            Attribution.objects.bulk_create(rows)
+        written += len(rows)
+        if seen is None:
+            break
+        after = seen
+    log.info("ledger.attributed", written=written, refused=len(reasons), at=now.isoformat())
+    if reasons:
+        raise CannotAttribute(reasons, written)
+    return written
+
+
+def _next_batch(
+    after: tuple[int, int], size: int, reasons: list[str]
+) -> tuple[tuple[int, int] | None, list[Attribution]]:
+    """Split the next yields; give the last (block, id) looked at, None at the end, and the rows to write."""
+    block, pk = after
+    pending = Yield.objects.filter(attribution__isnull=True, block_id__gte=block).order_by("block_id", "pk")
+    rows: list[Attribution] = []
+    seen = None
+    for source in pending.exclude(block_id=block, pk__lte=pk)[:size]:
+        seen = (source.block_id, source.pk)
+        try:
+            shares = shares_of(source)
+        except SharesDisagree as error:
+            reasons.append(str(error))
+            continue
+        rows.append(
+            Attribution(
+                source=source,
+                take_rao=sum(amount for _, amount in shares),
+                delegator_count=len(shares),
+                digest=digest(shares),
+            )
+        )
+    return seen, rows

@@ -1,0 +1,131 @@
+"""What one partner earned in one closed period, as values, JSON and CSV with one content hash (LE7, LE9).
+
+Pure. The hash covers everything in the statement but itself, so page, JSON and CSV can be told to be the same.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+CSV_COLUMNS = (
+    "partner",
+    "period",
+    "hotkey",
+    "netuid",
+    "side",
+    "base_rao",
+    "rate_bps",
+    "commission_rao",
+    "content_hash",
+)
+# A spreadsheet takes a cell that starts with one of these for a formula; the last four are full-width forms.
+_FORMULA_STARTS = tuple("=+-@\t\r\n\0") + ("\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One pool and side: what the partner's delegators earned in TAO, and the partner's part of it."""
+
+    hotkey: str
+    netuid: int
+    side: str
+    base_rao: int
+    rate_bps: int
+    commission_rao: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A closed period for one partner. `pending_alpha` is (netuid, rao): earned and not yet converted at its end."""
+
+    partner: str
+    partner_name: str
+    period: str
+    first_block: int
+    last_block: int
+    lines: tuple[StatementLine, ...]
+    pending_alpha: tuple[tuple[int, int], ...]
+    manifest_hash: str
+
+    @property
+    def base_rao(self) -> int:
+        """Sum of the lines' bases."""
+        return sum(line.base_rao for line in self.lines)
+
+    @property
+    def commission_rao(self) -> int:
+        """Sum of the lines' commissions: what the period added to the partner's payable."""
+        return sum(line.commission_rao for line in self.lines)
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "partner": self.partner,
+            "partner_name": self.partner_name,
+            "period": self.period,
+            "block_range": {"first": self.first_block, "last": self.last_block},
+            "lines": [
+                {
+                    "hotkey": line.hotkey,
+                    "netuid": line.netuid,
+                    "side": line.side,
+                    "base_rao": line.base_rao,
+                    "rate_bps": line.rate_bps,
+                    "commission_rao": line.commission_rao,
+                }
+                for line in self.lines
+            ],
+            "totals": {"base_rao": self.base_rao, "commission_rao": self.commission_rao},
+            "pending_alpha": [
+                {"netuid": netuid, "alpha_rao": amount} for netuid, amount in self.pending_alpha
+            ],
+            "manifest_hash": self.manifest_hash,
+        }
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the content as JSON with sorted keys and no spaces."""
+        text = json.dumps(self._content(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the statement as JSON-able values."""
+        return {**self._content(), "content_hash": self.content_hash}
+
+    def to_json(self) -> str:
+        """Write the statement as JSON for people and programs."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+
+    def to_csv(self) -> str:
+        """Write the lines as CSV; no cell can be taken for a formula."""
+        content_hash = self.content_hash
+        rows = [
+            (
+                self.partner,
+                self.period,
+                line.hotkey,
+                line.netuid,
+                line.side,
+                line.base_rao,
+                line.rate_bps,
+                line.commission_rao,
+                content_hash,
+            )
+            for line in self.lines
+        ]
+        return write_csv([CSV_COLUMNS, *rows])
+
+
+def write_csv(rows: list[tuple[str | int | None, ...]]) -> str:
+    """Write rows as CSV (RFC 4180); text that a spreadsheet would run is quoted, numbers stay numbers."""
+    out = io.StringIO()
+    csv.writer(out).writerows([[_safe(cell) for cell in row] for row in rows])
+    return out.getvalue()
+
+
+def _safe(cell: str | int | None) -> str | int | None:
+    return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA_STARTS) else cell

@@ -1,0 +1,36 @@
+"""What the scheduler runs: each task calls one service and lets its refusal fail the task, so that it is seen."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.utils import timezone
+
+from ledger import audit, services
+
+
+class LedgerDiffers(Exception):
+    """The stored ledger is not what the facts give. Look before anything is paid; a retry cannot help."""
+
+
+@shared_task(name="ledger.attribute")
+def attribute() -> int:
+    """Attribute all yields that are not yet."""
+    return services.attribute_yields(now=timezone.now())
+
+
+@shared_task(name="ledger.close_days")
+def close_days() -> list[str]:
+    """Close all days that are over."""
+    return [period.key for period in services.close_due_days(actor=None, now=timezone.now())]
+
+
+@shared_task(name="ledger.check_ledger")
+def check_ledger() -> dict[str, int]:
+    """Recompute the ledger.
+
+    :raises LedgerDiffers: naming the first differences.
+    """
+    result = audit.check_ledger()
+    if not result.ok:
+        raise LedgerDiffers("; ".join(result.differences[:20]))
+    return dict(result.counts)

@@ -1,0 +1,157 @@
+"""Small makers of chain facts and partners for the ledger's tests. Times start at 2025-01-01, a block a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+
+from django.db.backends.postgresql.psycopg_any import DateTimeTZRange, NumericRange
+
+from chain.addresses import encode_address
+from chain.models import (
+    Block,
+    Conversion,
+    Gap,
+    IngestRun,
+    PoolPrice,
+    Position,
+    Runtime,
+    StakeEvent,
+    Yield,
+)
+from partners.models import Agreement, Partner, Rule, Wallet
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
+DAY_ONE, DAY_TWO = date(2025, 1, 1), date(2025, 1, 2)
+TAO = 10**9
+
+
+def key(name: str) -> str:
+    """Make a valid address from a short name."""
+    return encode_address(name.encode().ljust(32, b"."))
+
+
+HOTKEY, OWNER = key("hotkey"), key("owner")
+
+
+def make_blocks(
+    first: int, last: int, *, start: datetime = START, step: timedelta = timedelta(minutes=1)
+) -> None:
+    """Make blocks `first` to `last`, each naming its predecessor, block 1 at `start`."""
+    runtime, _ = Runtime.objects.get_or_create(
+        spec_version=293, defaults={"metadata": b"", "metadata_sha256": "", "first_block": 1}
+    )
+    Block.objects.bulk_create(
+        Block(
+            number=number,
+            hash=f"0x{number:064x}",
+            parent_hash=f"0x{number - 1:064x}",
+            timestamp=start + (number - 1) * step,
+            runtime=runtime,
+        )
+        for number in range(first, last + 1)
+    )
+
+
+def make_positions(shares: Mapping[str, int], *, netuid: int, hotkey: str = HOTKEY, since: int = 0) -> None:
+    """Give coldkeys shares in a pool from the state after block `since` on."""
+    Position.objects.bulk_create(
+        Position(hotkey=hotkey, netuid=netuid, coldkey=coldkey, blocks=NumericRange(since, None), share=share)
+        for coldkey, share in shares.items()
+    )
+
+
+def make_yield(
+    block: int,
+    take_rao: int,
+    *,
+    netuid: int = 2,
+    side: str = "ALPHA",
+    asset: str | None = None,
+    hotkey: str = HOTKEY,
+    share_total: int | None = None,
+) -> Yield:
+    """Make a yield; its pool's denominator is what the positions add up to unless given."""
+    pool = 0 if side == "ROOT" else netuid
+    if share_total is None:
+        rows = Position.objects.filter(hotkey=hotkey, netuid=pool, blocks__contains=block - 1)
+        share_total = sum(rows.values_list("share", flat=True))
+    return Yield.objects.create(
+        block_id=block,
+        netuid=netuid,
+        hotkey=hotkey,
+        side=side,
+        asset=asset or ("TAO" if side == "ROOT" else "ALPHA"),
+        pool_netuid=pool,
+        owner=OWNER,
+        dividend_rao=take_rao * 10,
+        take_rao=take_rao,
+        take_low_rao=take_rao,
+        take_high_rao=take_rao,
+        take_u16=5898,
+        pool_before_rao=10**15,
+        share_total=share_total,
+    )
+
+
+def make_conversion(
+    block: int, alpha_rao: int, tao_rao: int, *, netuid: int = 2, hotkey: str = HOTKEY, index: int = 1
+) -> Conversion:
+    """Make the owner sell alpha."""
+    event = StakeEvent.objects.create(
+        block_id=block,
+        event_index=index,
+        kind="UNSTAKE",
+        added=False,
+        coldkey=OWNER,
+        hotkey=hotkey,
+        netuid=netuid,
+        tao_rao=tao_rao,
+        alpha_rao=alpha_rao,
+        fee_rao=0,
+        fee_asset="ALPHA",
+    )
+    return Conversion.objects.create(
+        stake_event=event,
+        block_id=block,
+        hotkey=hotkey,
+        owner=OWNER,
+        netuid=netuid,
+        alpha_rao=alpha_rao,
+        tao_rao=tao_rao,
+        fee_alpha_rao=0,
+    )
+
+
+def make_price(block: int, netuid: int, sqrt_price: int) -> PoolPrice:
+    """Record a pool's price; `sqrt_price` is U64F64 bits."""
+    return PoolPrice.objects.create(
+        block_id=block, netuid=netuid, tao_reserve_rao=TAO, alpha_reserve_rao=TAO, sqrt_price=sqrt_price
+    )
+
+
+def make_gap(first: int, last: int) -> Gap:
+    """Leave a gap over blocks `first` to `last`."""
+    run = IngestRun.objects.create(source="test", first_block=first, last_block=last, started_at=NOW)
+    return Gap.objects.create(
+        kind=Gap.Kind.READ_MISSING,
+        blocks=NumericRange(first, last + 1),
+        reason="the node did not answer",
+        detected_at=NOW,
+        detected_by=run,
+    )
+
+
+def make_partner(
+    name: str, rate_bps: int, *addresses: str, since: datetime = START - timedelta(days=30), **fields: object
+) -> Agreement:
+    """Make a partner with one agreement, one wallet rule and some wallets."""
+    partner = Partner.objects.create(name=name, slug=name.lower().replace(" ", "-"), **fields)
+    agreement = Agreement.objects.create(
+        partner=partner, effective=DateTimeTZRange(since, None), rate_bps=rate_bps
+    )
+    Rule.objects.create(agreement=agreement)
+    for address in addresses:
+        Wallet.objects.create(partner=partner, address=address, introduced_date=since.date())
+    return agreement

@@ -1,0 +1,74 @@
+"""Starts programs for tests and looks at which processes are left of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def environment(home: Path, **changes: str) -> dict[str, str]:
+    """Return an environment in which a program uses ``home`` and nothing of this machine's services."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in {"PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE"}
+    }
+    return kept | {"RAKEBACK_HOME": str(home), "RAKEBACK_EMBEDDED_UNSAFE_FAST": "1", **changes}
+
+
+def start_python(code: str, home: Path, **changes: str) -> subprocess.Popen[str]:
+    """Start a Python program that can import the project; its output and errors are one pipe."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=environment(home, **changes),
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def manage(home: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run one command of manage.py to its end."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        env=environment(home, **changes),
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def processes_of(home: Path, *, naming: str = "") -> list[int]:
+    """Return the living processes that were started with ``home`` in their command line or environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        try:
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            variables = (entry / "environ").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if state != "Z" and naming in command and (str(home) in command or f"={home}\0" in variables):
+            found.append(int(entry.name))
+    return sorted(found)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
+    """Wait until a condition holds; say whether it came true in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return condition()

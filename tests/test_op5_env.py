@@ -1,0 +1,157 @@
+"""Settings are validated at start and refused by name, rule and example (OP5)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rakeback.env import Environment, SettingsRefused
+from tests.processes import manage
+
+PRODUCTION = {
+    "RAKEBACK_ENV": "production",
+    "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyz-0123456789-abcdef",
+    "ALLOWED_HOSTS": "rakeback.example.com",
+    "DATABASE_URL": "postgres://rakeback@db.internal/rakeback",
+    "REDIS_URL": "redis://cache.internal/0",
+}
+
+
+def refused(env: Environment) -> str:
+    with pytest.raises(SettingsRefused) as caught:
+        env.verify()
+    return str(caught.value)
+
+
+def test_op5_every_problem_is_told_at_once_by_name_rule_and_example() -> None:
+    env = Environment({"DEBUG": "maybe", "SECONDS": "9"})
+    env.flag("DEBUG", default=False)
+    env.integer("SECONDS", default=60, minimum=10, maximum=100)
+    env.text("NAME", rule="what it is called", example="Bob")
+    assert refused(env).splitlines() == [
+        "3 settings are refused:",
+        "  DEBUG: true or false; it is 'maybe'. Example: DEBUG=true",
+        "  SECONDS: a whole number from 10 to 100; it is '9'. Example: SECONDS=60",
+        "  NAME: what it is called; it is not set. Example: NAME=Bob",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [("true", True), ("1", True), ("Yes", True), ("off", False), ("FALSE", False), ("", True)],
+)
+def test_op5_flags_read_the_usual_words(given: str, read: bool) -> None:
+    env = Environment({"DEBUG": given})
+    assert env.flag("DEBUG", default=True) is read
+    env.verify()
+
+
+@pytest.mark.parametrize("given", ["1.5", "--5", "-", "٣", "1e3", "0x10", "ten"])
+def test_op5_what_is_no_whole_number_is_refused(given: str) -> None:
+    env = Environment({"SECONDS": given})
+    assert env.integer("SECONDS", default=60, minimum=0, maximum=100) == 60
+    assert "SECONDS" in refused(env)
+
+
+def test_op5_secret_comes_from_a_file_without_its_line_break(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("from a file\n")
+    env = Environment({"TOKEN_FILE": str(file)})
+    assert env.secret("TOKEN", rule="any", example="x") == "from a file"
+    env.verify()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(None, "No such file"), (b"\n", "is empty"), (b"\xff\xfe", "not text")]
+)
+def test_op5_unusable_secret_file_is_refused(tmp_path: Path, content: bytes | None, told: str) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    env = Environment({"TOKEN_FILE": str(file)})
+    env.secret("TOKEN", rule="any", example="x")
+    assert told in refused(env)
+
+
+def test_op5_secret_given_twice_is_refused(tmp_path: Path) -> None:
+    env = Environment({"TOKEN": "a", "TOKEN_FILE": str(tmp_path)})
+    env.secret("TOKEN", rule="any", example="x")
+    assert "not both" in refused(env)
+
+
+def test_op5_value_of_a_secret_is_never_shown() -> None:
+    env = Environment({"DATABASE_URL": "mysql://bob:hunter2@db/rakeback", "REDIS_URL": "hunter2"})
+    env.database()
+    env.redis()
+    said = refused(env)
+    assert "DATABASE_URL" in said
+    assert "REDIS_URL" in said
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgres://h:99999/db", "postgres://h:x/db", "postgres://h/", "sqlite:///db", "h", "http://[::1/db"],
+)
+def test_op5_wrong_database_address_is_refused(url: str) -> None:
+    env = Environment({"DATABASE_URL": url})
+    env.database()
+    assert "DATABASE_URL" in refused(env)
+
+
+def test_op5_database_address_is_understood() -> None:
+    env = Environment({"DATABASE_URL": "postgres://bob:p%40ss@db.internal:5433/rakeback"})
+    described = env.database()
+    env.verify()
+    assert (described["USER"], described["PASSWORD"], described["HOST"]) == ("bob", "p@ss", "db.internal")
+    assert (described["PORT"], described["NAME"]) == (5433, "rakeback")
+
+
+def test_op5_production_settings_pass_the_deployment_check(tmp_path: Path) -> None:
+    done = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_op5_production_needs_every_required_setting(tmp_path: Path) -> None:
+    done = manage(tmp_path, "check", RAKEBACK_ENV="production")
+    assert done.returncode == 1
+    for name in ("SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL"):
+        assert f"  {name}: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir()), "production must not make files of its own"
+
+
+@pytest.mark.parametrize(
+    "unsafe",
+    [
+        {"DEBUG": "true"},
+        {"ALLOWED_HOSTS": "*"},
+        {"ALLOWED_HOSTS": "https://rakeback.example.com"},
+        {"SECRET_KEY": "django-insecure-0123456789abcdefghijklmnopqrstuvwxyz-012345"},
+        {"SECRET_KEY": "short"},
+        {"SECRET_KEY": "a" * 60},
+        {"CSRF_TRUSTED_ORIGINS": "http://rakeback.example.com"},
+    ],
+    ids=str,
+)
+def test_op5_unsafe_production_settings_are_refused(tmp_path: Path, unsafe: dict[str, str]) -> None:
+    done = manage(tmp_path, "check", **PRODUCTION | unsafe)
+    assert done.returncode == 1
+    assert f"  {next(iter(unsafe))}: " in done.stderr
+    assert "Example: " in done.stderr
+
+
+def test_op5_unknown_environment_is_refused(tmp_path: Path) -> None:
+    done = manage(tmp_path, "check", RAKEBACK_ENV="prod")
+    assert done.returncode == 1
+    assert "RAKEBACK_ENV: one of production, local; it is 'prod'" in done.stderr
+
+
+def test_op5_version_of_the_package_is_the_project_s() -> None:
+    import tomllib
+
+    from rakeback import __version__
+
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
+    assert project["project"]["version"] == __version__
