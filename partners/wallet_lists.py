@@ -135,7 +135,7 @@ def _cell(cell: Any) -> Any:
         raise ValueError(
             f"Begins with {cell[0]!r}, which a spreadsheet takes for a formula. Put ' before it to keep it."
         )
-    for letter in cell:
+    for letter in "" if cell.isprintable() else cell:
         if letter in _INVISIBLE or (unicodedata.category(letter) == "Cc" and letter not in "\n\t"):
             raise ValueError(f"Contains the invisible character U+{ord(letter):04X}. Type the text anew.")
     return cell.strip(" ")

@@ -43,6 +43,10 @@ class ApiKeyAdmin(ModelAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fields if obj else ("name", "partner", "expiry_date")
 
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        said = {"partner": "The key sees this partner only. Empty: it sees all partners."}
+        return super().get_form(request, obj, change, help_texts=said, **kwargs)
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 

@@ -210,6 +210,18 @@ def test_pa2_impossible_terms_are_refused_in_words(
     assert not Agreement.objects.exists()
 
 
+def test_pa3_two_equal_rules_in_one_form_are_refused_by_the_database_and_nothing_is_saved(
+    operator: Client,
+) -> None:
+    form = agreement_form(make_partner()) | {"rules-TOTAL_FORMS": "2"}
+    for number in (0, 1):
+        row = {"kind": "WALLET", "priority": number, "applies_from_block": 0, "is_active": "on"}
+        form |= {f"rules-{number}-{name}": value for name, value in row.items()}
+    response = operator.post(reverse("admin:partners_agreement_add"), form, follow=True)
+    assert "Nothing was saved" in response.content.decode()
+    assert not Agreement.objects.exists()
+
+
 def test_pa4_a_mistyped_wallet_is_refused_in_words(operator: Client) -> None:
     partner = make_partner()
     bad = address(1).replace("5", "0", 1)
