@@ -81,7 +81,15 @@ class BlockPage(Page):
         name = f"page{epoch.source.pk}"
         page = Paginator(epoch.shares, ROWS_PER_PAGE).get_page(asked.get(name))
         rows = [(share, explaining.why(found, epoch.source, share.coldkey)) for share in page.object_list]
-        return {"epoch": epoch, "source": epoch.source, "page": page, "page_name": name, "rows": rows}
+        title = f"Subnet {epoch.source.netuid}, {epoch.source.get_side_display().lower()} stakers"
+        return {
+            "title": title,
+            "epoch": epoch,
+            "source": epoch.source,
+            "page": page,
+            "page_name": name,
+            "rows": rows,
+        }
 
 
 def find_statement(period: str, partner: str) -> tuple[Period, Partner, Statement]:
