@@ -16,6 +16,7 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 from rakeback import __version__, embedded
+from rakeback.colours import COLOURS
 from rakeback.embedded.home import Home, HomeError
 from rakeback.env import Environment
 from rakeback.logs import logging_config
@@ -193,6 +194,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
+# Days and times as 2025-08-13 and 19:28:36 everywhere.
+FORMAT_MODULE_PATH = ["rakeback.formats"]
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles" if IS_PRODUCTION else None
@@ -245,11 +248,25 @@ if IS_PRODUCTION and DEBUG:
 UNFOLD = {
     "SITE_TITLE": "Rakeback",
     "SITE_HEADER": "Rakeback",
+    "SITE_SUBHEADER": "Back office",
+    "SITE_SYMBOL": "balance",
     "SITE_URL": reverse_lazy("admin:index"),
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("rakeback/favicon.svg")},
     ],
     "SHOW_HISTORY": True,
+    "SHOW_BACK_BUTTON": True,
+    "ENVIRONMENT": "rakeback.navigation.environment",
+    "DASHBOARD_CALLBACK": "rakeback.overview.add_to_index",
+    "STYLES": [lambda _request: static("rakeback/rakeback.css")],
+    "SCRIPTS": [lambda _request: static("rakeback/rakeback.js")],
+    "BORDER_RADIUS": "6px",
+    "COLORS": COLOURS,
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": "rakeback.navigation.sidebar",
+    },
 }
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

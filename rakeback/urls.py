@@ -6,6 +6,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from health_check.views import HealthCheckView
 
+from rakeback.overview import take_csv_view
+
 
 def live(request: HttpRequest) -> HttpResponse:
     """Answer that this process serves requests; nothing else is looked at."""
@@ -14,6 +16,7 @@ def live(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index", permanent=False), name="home"),
+    path("admin/overview/take.csv", take_csv_view, name="take-csv"),
     path("admin/", admin.site.urls),
     path("api/", include("rakeback.api")),
     # A process that lives is not restarted because the database is away; it only gets no requests.
