@@ -66,3 +66,6 @@ def decode_address(text: str, prefix: int = BITTENSOR_PREFIX) -> bytes:
     if encode_address(public_key, prefix) != text:
         raise InvalidAddress("is not spelled the standard way")
     return public_key
+
+
+ZERO_ADDRESS = encode_address(bytes(32))

@@ -10,7 +10,7 @@ from functools import cache
 
 import xxhash
 
-from chain.addresses import decode_address, encode_address
+from chain.addresses import ZERO_ADDRESS, decode_address, encode_address
 
 SUBTENSOR = "SubtensorModule"
 
@@ -33,7 +33,8 @@ def netuid_part(netuid: int) -> str:
 @cache
 def account_part(address: str) -> str:
     """Blake2_128Concat of an account id."""
-    account = decode_address(address)
+    # The runtime itself uses the all-zero account as a default, so it can hold shares though nobody owns it.
+    account = bytes(32) if address == ZERO_ADDRESS else decode_address(address)
     return (hashlib.blake2b(account, digest_size=16).digest() + account).hex()
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db import connection
+from django.db.models import Count, QuerySet, Sum
 
 from chain.models import (
     Block,
@@ -24,6 +26,7 @@ from chain.models import (
     Yield,
 )
 from chain.reader import Holdings
+from chain.shares import SharePool
 from chain.units import RAO_PER_TAO, U64F64_ONE
 
 
@@ -70,6 +73,83 @@ def spot_price_rao(netuid: int, block: int | None = None) -> int | None:
         prices = prices.filter(block_id__lte=block)
     newest = prices.order_by("-block_id").first()
     return None if newest is None else (newest.sqrt_price**2 * RAO_PER_TAO) // U64F64_ONE**2
+
+
+@dataclass(frozen=True, slots=True)
+class PoolWorth:
+    """What shares of a pool are worth since its newest epoch, in block `block`; no later stake event changes that."""
+
+    block: int
+    value: int
+    denominator: int
+
+    def of(self, share: int) -> int:
+        """Worth of a share (raw bits) in rao of the pool's token, computed as the chain does."""
+        return SharePool(self.value, self.denominator, {"": share}).stake_of("")
+
+
+# Two halves, because a subnet's pool is found by (hotkey, netuid) in the index and root's only by its newest epoch.
+_NEWEST_EPOCHS = """
+SELECT y.hotkey, y.pool_netuid, y.block_id, y.pool_before_rao, y.share_total, y.dividend_rao, y.take_rao + y.other_rao
+FROM unnest(%s::text[], %s::int[]) AS pool (hotkey, netuid)
+CROSS JOIN LATERAL (
+    (SELECT block_id FROM chain_yield
+     WHERE hotkey = pool.hotkey AND netuid = pool.netuid AND side = 'ALPHA'
+     ORDER BY block_id DESC LIMIT 1)
+    UNION ALL
+    (SELECT block_id FROM chain_yield
+     WHERE pool.netuid = 0 AND hotkey = pool.hotkey AND pool_netuid = 0
+     ORDER BY block_id DESC LIMIT 1)
+) AS newest
+JOIN chain_yield y
+  ON y.block_id = newest.block_id AND y.hotkey = pool.hotkey AND y.pool_netuid = pool.netuid
+ORDER BY y.hotkey, y.pool_netuid, y.id
+"""
+
+
+def pool_worths(pools: Iterable[tuple[str, int]]) -> dict[tuple[str, int], PoolWorth]:
+    """What shares are worth now in each (hotkey, netuid) pool; a pool without an epoch yet is unknown and left out."""
+    wanted = sorted(set(pools))
+    found: dict[tuple[str, int], tuple[int, SharePool]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_NEWEST_EPOCHS, [[hotkey for hotkey, _ in wanted], [netuid for _, netuid in wanted]])
+        for hotkey, netuid, block, value, denominator, dividend, minted in cursor.fetchall():
+            # Each epoch first mints what the owner earned, then raises the value of all (chain.yields).
+            _, pool = found.setdefault((hotkey, netuid), (block, SharePool(int(value), int(denominator))))
+            pool.add("", minted)
+            pool.add_for_all(dividend)
+    return {key: PoolWorth(block, pool.value, pool.denominator) for key, (block, pool) in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class PoolNow:
+    """A pool as it stands: its holders, the sum of their shares (raw bits), what a share is worth where known."""
+
+    hotkey: str
+    netuid: int
+    holders: int
+    shares: int
+    worth: PoolWorth | None
+
+    @property
+    def stake_rao(self) -> int | None:
+        """All stake in the pool; None where no epoch has shown yet what a share is worth."""
+        return self.worth.of(self.shares) if self.worth else None
+
+
+def pools_now(hotkeys: Iterable[str]) -> list[PoolNow]:
+    """Every pool with holders of these hotkeys, by hotkey and netuid. Two queries."""
+    rows = list(
+        Position.objects.filter(hotkey__in=list(hotkeys), blocks__upper_inf=True)
+        .values_list("hotkey", "netuid")
+        .annotate(holders=Count("id"), shares=Sum("share"))
+        .order_by("hotkey", "netuid")
+    )
+    worths = pool_worths((hotkey, netuid) for hotkey, netuid, _, _ in rows)
+    return [
+        PoolNow(hotkey, netuid, holders, int(shares), worths.get((hotkey, netuid)))
+        for hotkey, netuid, holders, shares in rows
+    ]
 
 
 # Every fact by its natural key, so that two databases with the same facts dump the same bytes.

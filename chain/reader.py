@@ -389,7 +389,10 @@ class ChainReader:
             return None
         cut_rao = before.amount(keys.by_netuid("PendingOwnerCut", netuid))
         if before.number(keys.by_netuid("FirstEmissionBlockNumber", netuid)) is not None:
-            fraction = (before.amount(keys.OWNER_CUT) << 32) // 65_535
+            cut_u16 = before.number(keys.OWNER_CUT)
+            if cut_u16 is None:
+                cut_u16 = step.decoder.default_u16(SUBTENSOR, "SubnetOwnerCut")
+            fraction = (cut_u16 << 32) // 65_535
             cut_rao += (after.amount(keys.by_netuid("SubnetAlphaOutEmission", netuid)) * fraction) >> 32
         return subnet_owner, cut_rao
 

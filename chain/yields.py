@@ -97,10 +97,11 @@ def alpha_take(
 
     if low <= grown <= high and (replays(grown, 0) or change.events):
         return Take(grown, low, high, cut_rao)
-    # What is left over is the hotkey's own mining incentive, which no storage item names to the rao; only the
-    # replay can tell it from the take.
+    # What is left over is the hotkey's own mining incentive, which these runtimes name nowhere to the rao. Where the
+    # dividend allows two takes, both replay alike, since incentive and take are minted to the same owner one after the
+    # other. The smaller is the take then: the rao in doubt is the owner's own either way, never a delegator's claim.
     fits = [take for take in range(low, min(high, grown) + 1) if replays(take, grown - take)]
-    if len(fits) == 1:
+    if fits:
         return Take(fits[0], low, high, cut_rao + grown - fits[0])
     raise MethodsDisagree(
         f"{change.name}: the pool grew by {grown} rao beside the dividend of {net_rao} and owner cut of {cut_rao}, "

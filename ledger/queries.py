@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Q, Sum
+from django.db.models import Count, Q, Sum
 
 from chain.queries import spot_price_rao
 from chain.units import RAO_PER_TAO
 from ledger import explaining
 from ledger.calculation import split_over_parts
 from ledger.facts import read_open_lots
-from ledger.models import Account, CommissionLine, Period, Posting
+from ledger.models import Account, CommissionLine, DelegatorTake, Period, Posting
 from ledger.readiness import Readiness, check_day, next_day, unattributed_count
 from ledger.statements import Statement, StatementLine
 from partners.models import Partner
@@ -196,3 +196,15 @@ def overview() -> Overview:
         pending=tuple(pending_alpha()),
         next_close=check_day(day) if day else None,
     )
+
+
+def bases_by_partner() -> dict[int, int]:
+    """Sum per partner id the take in TAO that commission was computed from, over all closed periods."""
+    rows = CommissionLine.objects.values_list("partner_id").annotate(total=Sum("base_rao"))
+    return {partner: int(total) for partner, total in rows.order_by("partner_id")}
+
+
+def delegators_by_partner() -> dict[int, int]:
+    """Count per partner id the delegators who earned take in any closed period."""
+    rows = DelegatorTake.objects.filter(partner__isnull=False).values_list("partner_id")
+    return dict(rows.annotate(count=Count("coldkey", distinct=True)).order_by("partner_id"))

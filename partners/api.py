@@ -6,9 +6,10 @@ from typing import Any
 
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
-from rest_framework import mixins, serializers, viewsets
+from rest_framework import serializers
 
-from partners.models import Agreement, ApiKey, Partner, Wallet
+from partners.api_base import ApiViewSet, Query
+from partners.models import Agreement, Partner, Wallet
 
 
 class PartnerSerializer(serializers.ModelSerializer[Partner]):
@@ -21,7 +22,7 @@ class PartnerSerializer(serializers.ModelSerializer[Partner]):
 
     class Meta:
         model = Partner
-        fields = ("slug", "name", "kind", "status", "payout_address", "rate_bps", "wallet_count")
+        fields = ("id", "slug", "name", "kind", "status", "payout_address", "rate_bps", "wallet_count")
         read_only_fields = fields
 
 
@@ -36,50 +37,42 @@ class WalletSerializer(serializers.ModelSerializer[Wallet]):
         read_only_fields = fields
 
 
-def visible(queryset: QuerySet[Any], request: Any, *, partner_field: str) -> QuerySet[Any]:
-    """Keep the rows that the caller may see.
-
-    A key sees its partner, or all when it is bound to none; a signed-in user needs the right to view the
-    model; nobody else sees anything.
-    """
-    if isinstance(request.auth, ApiKey):
-        partner_id = request.auth.partner_id
-        return queryset if partner_id is None else queryset.filter(**{partner_field: partner_id})
-    right = f"partners.view_{queryset.model._meta.model_name}"
-    return queryset if request.user is not None and request.user.has_perm(right) else queryset.none()
-
-
-class PartnerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Partner]):
+class PartnerViewSet(ApiViewSet):
     """List partners, or show one by its short name."""
 
     serializer_class = PartnerSerializer
+    queryset = Partner.objects.order_by("id")
     lookup_field = "slug"
-    queryset = Partner.objects.all()
+    partner_lookup = "pk"
 
     def get_queryset(self) -> QuerySet[Partner]:
         """Read partners with their present rate in one query."""
         in_force = Agreement.objects.filter(partner=OuterRef("pk"), effective__contains=timezone.now())
-        partners = Partner.objects.annotate(
+        partners: QuerySet[Partner] = super().get_queryset()
+        return partners.annotate(
             bps_now=Subquery(in_force.values("rate_bps")[:1]),
             wallet_count=Count("wallets", filter=Q(wallets__is_active=True)),
         )
-        return visible(partners, self.request, partner_field="pk")
 
 
-class WalletViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Wallet]):
-    """List wallets, filtered by `partner` (short name) and `is_active`, or show one by its number."""
+class WalletQuery(Query):
+    """Narrow the list of wallets."""
+
+    partner = serializers.SlugField(required=False, help_text="A partner's short name.")
+    is_active = serializers.BooleanField(
+        required=False, default=None, allow_null=True, help_text="Empty: both kinds."
+    )
+
+
+class WalletViewSet(ApiViewSet):
+    """List wallets, or show one by its number."""
 
     serializer_class = WalletSerializer
-    queryset = Wallet.objects.all()
+    queryset = Wallet.objects.select_related("partner").order_by("id")
+    partner_lookup = "partner_id"
+    query_form = WalletQuery
 
-    def get_queryset(self) -> QuerySet[Wallet]:
-        """Read the wallets asked for."""
-        wallets = visible(Wallet.objects.select_related("partner"), self.request, partner_field="partner")
-        if slug := self.request.query_params.get("partner"):
-            wallets = wallets.filter(partner__slug=slug)
-        flag = self.request.query_params.get("is_active")
-        if flag is not None:
-            if flag not in ("true", "false"):
-                raise serializers.ValidationError({"is_active": "Give true or false."})
-            wallets = wallets.filter(is_active=flag == "true")
-        return wallets.order_by("id")
+    def narrow(self, rows: QuerySet[Wallet], query: dict[str, Any]) -> QuerySet[Wallet]:
+        if "partner" in query:
+            rows = rows.filter(partner__slug=query["partner"])
+        return rows if query["is_active"] is None else rows.filter(is_active=query["is_active"])

@@ -6,7 +6,8 @@ shows nobody's rows in particular; one that says neither is closed to bound keys
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from datetime import UTC
+from typing import Any, ClassVar, cast
 
 from django.db.models import QuerySet
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -57,7 +58,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if len(text) > _KEY_LENGTH_MAX or not text.isascii() or not text.isprintable():
             raise refused
         try:
-            key: ApiKey = ApiKey.objects.get_from_key(text)
+            key = cast("ApiKey", ApiKey.objects.get_from_key(text))
         except ApiKey.DoesNotExist:
             raise refused from None
         if key.has_expired:
@@ -160,6 +161,25 @@ def read_query(request: Request, form: type[serializers.Serializer[Any]], *also:
     return dict(query.validated_data)
 
 
+class Span(Query):
+    """A half-open span of time, for lists of what happened in it."""
+
+    start = serializers.DateTimeField(
+        required=False, default_timezone=UTC, help_text="From, included. A day alone means its start in UTC."
+    )
+    end = serializers.DateTimeField(required=False, default_timezone=UTC, help_text="Until, excluded.")
+
+    first_name: ClassVar[str] = "start"
+    last_name: ClassVar[str] = "end"
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a span that ends before it starts, naming its end."""
+        first, last = attrs.get(self.first_name), attrs.get(self.last_name)
+        if first is not None and last is not None and last < first:
+            raise exceptions.ValidationError({self.last_name: f"is before {self.first_name}"})
+        return attrs
+
+
 class ErrorDetailSerializer(serializers.Serializer[Any]):
     """What went wrong."""
 
@@ -188,9 +208,8 @@ class ApiSchema(AutoSchema):
         errors |= {"404": "No such row for this key.", "429": "Too many requests; see Retry-After."}
         for code, description in errors.items():
             if code not in bodies:
-                bodies[code] = self._get_response_for_code(ErrorSerializer, code) | {
-                    "description": description
-                }
+                answer: dict[str, Any] = self._get_response_for_code(ErrorSerializer, code)  # type: ignore[no-untyped-call]
+                bodies[code] = answer | {"description": description}
         return bodies
 
 
@@ -227,7 +246,10 @@ class ApiListViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
         partner_id = self.request.auth.partner_id  # type: ignore[union-attr]
         if partner_id is None or self.open_to_partners:
             return rows
-        return rows.filter(**{self.partner_lookup or "pk__in": partner_id if self.partner_lookup else []})
+        if self.partner_lookup is None:
+            return rows.none()
+        # A path over many rows would otherwise give a row once for each of them.
+        return rows.filter(**{self.partner_lookup: partner_id}).distinct()
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if getattr(self, "action", "") != "list":
@@ -243,6 +265,9 @@ class ApiListViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
 class ApiViewSet(mixins.RetrieveModelMixin, ApiListViewSet):
     """A read-only list whose rows can also be had one by one; another partner's row is a 404."""
 
+    # Keeps what PostgreSQL cannot even compare, such as NUL, out of the look-up.
+    lookup_value_regex = r"[-\w]{1,80}"
+
 
 def _first_error(detail: Any) -> tuple[str, str, str | None]:
     """Find the first (code, message, field) in a validation error's tree."""
@@ -255,7 +280,7 @@ def _first_error(detail: Any) -> tuple[str, str, str | None]:
             detail = detail[0]
         else:
             return "invalid", str(detail), field
-    return detail.code, str(detail), field
+    return detail.code or "error", str(detail), field
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:

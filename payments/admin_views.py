@@ -70,7 +70,7 @@ class Page(Step, TemplateView):
     title = ""
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        self.request.current_app = self.model_admin.admin_site.name  # type: ignore[attr-defined]
+        self.request.current_app = self.model_admin.admin_site.name
         context = {**self.model_admin.admin_site.each_context(self.request), "opts": Batch._meta}
         return super().get_context_data(**context, title=self.title, **kwargs)
 

@@ -8,7 +8,6 @@ file set, wants every secret and address named and refuses unsafe values.
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 from rakeback import __version__, embedded
+from rakeback.colours import COLOURS
 from rakeback.embedded.home import Home, HomeError
 from rakeback.env import Environment
 from rakeback.logs import logging_config
@@ -92,8 +92,10 @@ INSTALLED_APPS = [
     "django_structlog",
     "health_check",
     "rakeback",
-    # Listed only where they are installed, so that the wiring can be tested by itself.
-    *(app for app in ("chain", "partners", "ledger", "payments") if find_spec(app)),
+    "chain",
+    "partners",
+    "ledger",
+    "payments",
 ]
 
 MIDDLEWARE = [
@@ -174,12 +176,26 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = "UTC"
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 
+# Empty: blocks come from recorded segments only, and nothing is read by itself.
+RAKEBACK_NODE_URL = _env.text(
+    "RAKEBACK_NODE_URL",
+    rule="the WebSocket address of a Subtensor node",
+    example="ws://127.0.0.1:9944",
+    default="",
+    accepts=lambda url: url.startswith(("ws://", "wss://")),
+)
+
+# The order of changes within one transaction is part of the history.
+PGHISTORY_CREATED_AT_FUNCTION = "CLOCK_TIMESTAMP()"
+
 # --- Language, time and static files ------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
+# Days and times as 2025-08-13 and 19:28:36 everywhere.
+FORMAT_MODULE_PATH = ["rakeback.formats"]
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles" if IS_PRODUCTION else None
@@ -232,38 +248,45 @@ if IS_PRODUCTION and DEBUG:
 UNFOLD = {
     "SITE_TITLE": "Rakeback",
     "SITE_HEADER": "Rakeback",
+    "SITE_SUBHEADER": "Back office",
+    "SITE_SYMBOL": "balance",
     "SITE_URL": reverse_lazy("admin:index"),
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("rakeback/favicon.svg")},
     ],
     "SHOW_HISTORY": True,
+    "SHOW_BACK_BUTTON": True,
+    "ENVIRONMENT": "rakeback.navigation.environment",
+    "DASHBOARD_CALLBACK": "rakeback.overview.add_to_index",
+    "STYLES": [lambda _request: static("rakeback/rakeback.css")],
+    "SCRIPTS": [lambda _request: static("rakeback/rakeback.js")],
+    "BORDER_RADIUS": "6px",
+    "COLORS": COLOURS,
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": "rakeback.navigation.sidebar",
+    },
 }
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    # Closed unless a view opens itself.
+    # Closed unless a view opens itself; the views' own rules are in partners/api_base.py.
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
-    "PAGE_SIZE": 100,
+    "DEFAULT_THROTTLE_RATES": {
+        "api_key": f"{_env.integer('API_REQUESTS_PER_MINUTE', default=120, minimum=1, maximum=100_000)}/minute"
+    },
+    "EXCEPTION_HANDLER": "partners.api_base.exception_handler",
 }
+API_KEY_CUSTOM_HEADER = "HTTP_X_API_KEY"
 SPECTACULAR_SETTINGS = {
     "TITLE": "Rakeback API",
     "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {"SideEnum": "chain.models.Side", "AssetEnum": "chain.models.Asset"},
 }
-# --- The chain ----------------------------------------------------------------------------------------
-
-# Empty: nothing is followed, and the scheduler's ingestion stays switched off.
-RAKEBACK_NODE_URL = _env.secret(
-    "RAKEBACK_NODE_URL",
-    rule="the WebSocket address of a Bittensor node, ws:// or wss://",
-    example="wss://archive.example.com:443",
-    default="",
-    accepts=lambda url: url.startswith(("ws://", "wss://")),
-)
-
 LOGGING = logging_config(
     level=_env.choice(
         "LOG_LEVEL",

@@ -1,11 +1,12 @@
-"""Addresses of the site: the admin, the two health checks and the API's description."""
+"""Addresses of the site: the admin, the two health checks and the API."""
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.urls import path
+from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView
 from health_check.views import HealthCheckView
+
+from rakeback.overview import take_csv_view
 
 
 def live(request: HttpRequest) -> HttpResponse:
@@ -15,8 +16,9 @@ def live(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index", permanent=False), name="home"),
+    path("admin/overview/take.csv", take_csv_view, name="take-csv"),
     path("admin/", admin.site.urls),
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/", include("rakeback.api")),
     # A process that lives is not restarted because the database is away; it only gets no requests.
     path("health/live/", live, name="health-live"),
     path(

@@ -51,18 +51,8 @@ class WalletAdmin(ImportExportMixin, RecordedAdmin):
         " their list as CSV or XLSX, or add wallets one by one."
     )
     fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    "partner",
-                    ("chain", "address"),
-                    ("introduced_date", "is_active"),
-                    "notes",
-                    "reason",
-                )
-            },
-        ),
+        (None, {"fields": ("partner", "address", "chain", ("introduced_date", "is_active"))}),
+        (None, {"fields": ("notes", "reason")}),
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -126,8 +116,17 @@ class WalletAdmin(ImportExportMixin, RecordedAdmin):
 
     def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Import the confirmed list, with who and why in the history."""
-        with services.recorded(actor=request.user, reason=reason_of(request)):
-            return super().process_import(request, **kwargs)  # type: ignore[no-any-return]
+        try:
+            with services.recorded(actor=request.user, reason=reason_of(request)):
+                return super().process_import(request, **kwargs)  # type: ignore[no-any-return]
+        except FileNotFoundError:
+            # The file is removed once it was imported: a second click must not look like a failure.
+            self.message_user(
+                request,
+                "This preview was imported already or is too old. Upload the list again.",
+                messages.WARNING,
+            )
+            return redirect("admin:partners_wallet_import")
 
     def process_result(self, result: Any, request: HttpRequest) -> HttpResponse:
         """Report; between preview and confirmation somebody may have made the list impossible."""

@@ -45,8 +45,8 @@ def batch() -> Batch:
 def urls_of(batch: Batch) -> dict[str, str]:
     names = ("approve", "approve_confirm", "cancel", "cancel_confirm", "call_data")
     urls = {name: reverse(f"admin:payments_batch_{name}", args=[batch.pk]) for name in names}
-    names = ("propose", "propose_confirm", "changelist")
-    urls |= {name: reverse(f"admin:payments_batch_{name}") for name in names}
+    for name in ("propose", "propose_confirm", "changelist"):
+        urls[name] = reverse(f"admin:payments_batch_{name}")
     return urls | {
         "page": f"{LIST}{batch.pk}/change/",
         "payouts": "/admin/payments/payout/",

@@ -120,7 +120,7 @@ def test_py1_hash_changes_with_everything_that_is_paid() -> None:
         hash_of(LINES, manifest_hash="ac"),
         hash_of(LINES[:1]),
         *(
-            hash_of([replace(LINES[0], **change), LINES[1]])  # type: ignore[arg-type]
+            hash_of([replace(LINES[0], **change), LINES[1]])
             for change in ({"amount_rao": 21}, {"address": ADDRESS}, {"partner_id": 3}, {"slug": "t"})
         ),
     ]

@@ -1,0 +1,106 @@
+"""The two methods for a take, and what happens where they cannot both be had (CH3)."""
+
+import pytest
+
+from chain.shares import SharePool
+from chain.takes import split_dividend
+from chain.yields import MethodsDisagree, PoolChange, PoolState, alpha_take, root_takes
+
+TAKE = 11_796
+
+
+def epoch(
+    pool: SharePool, dividends: list[int], *, cut: int = 0, incentive: int = 0
+) -> tuple[PoolChange, list[int], list[int]]:
+    """Credit a pool as the runtime does; gives the change, the takes and the nets, in rao."""
+    before, shares = PoolState(pool.value, pool.denominator), dict(pool.shares)
+    if cut:
+        pool.add("subnet owner", cut)
+    pool.add("owner", incentive)
+    takes, nets = zip(*(split_dividend(dividend << 32, TAKE) for dividend in dividends), strict=True)
+    for take, net in zip(takes, nets, strict=True):
+        pool.add("owner", take)
+        pool.add_for_all(net)
+    return (
+        PoolChange("pool", before, PoolState(pool.value, pool.denominator), shares, []),
+        list(takes),
+        list(nets),
+    )
+
+
+def a_pool() -> SharePool:
+    pool = SharePool(0, 0)
+    for coldkey, amount in (("owner", 10**9 + 7), ("a", 5 * 10**12 + 3), ("b", 10**11 + 1)):
+        pool.add(coldkey, amount)
+    pool.add_for_all(123_456_789)
+    return pool
+
+
+def test_ch3_a_quiet_epoch_is_the_growth_of_the_pool() -> None:
+    change, [take], [net] = epoch(a_pool(), [987_654_321])
+    got = alpha_take(
+        change,
+        owner="owner",
+        take_u16=TAKE,
+        net_rao=net,
+        value_after_epoch=change.after.value,
+        owner_cut=None,
+    )
+    assert (got.rao, got.other_rao) == (take, 0)
+    assert got.low_rao <= take <= got.high_rao
+
+
+def test_ch3_the_owner_cut_is_not_take() -> None:
+    change, [take], [net] = epoch(a_pool(), [987_654_321], cut=179_995_422)
+    got = alpha_take(
+        change,
+        owner="owner",
+        take_u16=TAKE,
+        net_rao=net,
+        value_after_epoch=change.after.value,
+        owner_cut=("subnet owner", 179_995_422),
+    )
+    assert (got.rao, got.other_rao) == (take, 179_995_422)
+
+
+@pytest.mark.parametrize("dividend", range(987_654_321, 987_654_341))
+def test_ch3_a_mining_incentive_is_told_from_take_to_the_rao_in_doubt(dividend: int) -> None:
+    change, [take], [net] = epoch(a_pool(), [dividend], incentive=432_707_023)
+    got = alpha_take(
+        change,
+        owner="owner",
+        take_u16=TAKE,
+        net_rao=net,
+        value_after_epoch=change.after.value,
+        owner_cut=None,
+    )
+    assert got.low_rao <= got.rao <= got.high_rao
+    assert take - got.rao in (0, 1)
+    assert got.rao + got.other_rao == take + 432_707_023
+
+
+def test_ch3_growth_that_nothing_explains_is_refused() -> None:
+    change, _, [net] = epoch(a_pool(), [987_654_321])
+    with pytest.raises(MethodsDisagree, match="allows"):
+        alpha_take(
+            change,
+            owner="owner",
+            take_u16=TAKE,
+            net_rao=net,
+            value_after_epoch=change.after.value - 10,
+            owner_cut=None,
+        )
+
+
+def test_ch3_two_epochs_in_one_block_are_told_apart() -> None:
+    change, takes, nets = epoch(a_pool(), [3_333_333_337, 7_777_777_771, 1_234_567])
+    assert [take.rao for take in root_takes(change, owner="owner", take_u16=TAKE, nets_rao=nets)] == takes
+
+
+def test_ch3_a_root_pool_that_grew_otherwise_is_refused() -> None:
+    change, _, nets = epoch(a_pool(), [3_333_333_337])
+    wrong = PoolChange(
+        "pool", change.before, PoolState(change.after.value + 3, change.after.denominator), {}, []
+    )
+    with pytest.raises(MethodsDisagree, match="stake events"):
+        root_takes(wrong, owner="owner", take_u16=TAKE, nets_rao=nets)

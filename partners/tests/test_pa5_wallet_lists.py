@@ -1,0 +1,247 @@
+"""Wallet lists: what a row may hold, all or nothing, twice the same, and out again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from datetime import date, datetime
+from typing import Any
+
+import pytest
+import tablib
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+
+from chain.models import Hotkey
+from partners.models import Change, Partner, Wallet
+from partners.tests.factories import address, make_partner, make_user, make_wallet
+from partners.wallet_lists import COLUMNS, Preview, WalletResource
+
+pytestmark = pytest.mark.django_db
+TODAY = date(2025, 9, 1)
+GOOD = {"partner": "creative-builds", "address": address(1), "introduced_date": "2025-08-01"}
+
+
+def sheet(*rows: dict[str, Any], headers: tuple[str, ...] = COLUMNS) -> tablib.Dataset:
+    return tablib.Dataset(*[[row.get(name, "") for name in headers] for row in rows], headers=headers)
+
+
+def load(dataset: tablib.Dataset, *, dry_run: bool = False) -> Preview:
+    result = WalletResource(today=TODAY).import_data(
+        dataset, dry_run=dry_run, raise_errors=False, rollback_on_validation_errors=True
+    )
+    return Preview(result)
+
+
+def counts(preview: Preview) -> dict[str, int]:
+    return {name: count for name, count in preview.counts if count}
+
+
+@pytest.mark.parametrize(
+    ("changed", "column", "said"),
+    [
+        ({"address": address(1)[:-1] + "x"}, "address", "wrong checksum"),
+        ({"address": address(1).replace("5", "O", 1)}, "address", "capital o at position 1"),
+        ({"address": "16ZL8yLyXv3V3L3z9ofR1ovFLziyXaN1DPq4yffMAZ9czzBD"}, "address", "another network"),
+        ({"address": address(1) + "1" * 30}, "address", "78 characters"),
+        ({"address": ""}, "address", "missing"),
+        ({"address": "=HYPERLINK(1)"}, "address", "formula"),
+        ({"address": address(8)}, "address", "own hotkeys"),
+        ({"address": address(9)}, "address", "is a wallet of Other"),
+        ({"partner": "nobody"}, "partner", "no partner 'nobody'. Known are: creative-builds, other"),
+        ({"partner": ""}, "partner", "missing"),
+        ({"partner": "@SUM(A1)"}, "partner", "formula"),
+        ({"chain": "SOLANA"}, "chain", "no chain 'SOLANA'"),
+        ({"introduced_date": "01.08.2025"}, "introduced_date", "write it as 2025-08-31"),
+        ({"introduced_date": "2025-8-1"}, "introduced_date", "write it as 2025-08-31"),
+        ({"introduced_date": "2025-02-30"}, "introduced_date", "write it as 2025-08-31"),
+        ({"introduced_date": "2025-09-02"}, "introduced_date", "in the future"),
+        ({"introduced_date": ""}, "introduced_date", "missing"),
+        ({"introduced_date": datetime(2025, 8, 1, 12)}, "introduced_date", "not a date"),  # noqa: DTZ001
+        ({"is_active": "maybe"}, "is_active", "neither true nor false"),
+        *(({"notes": f"{sign}1+1"}, "notes", "formula") for sign in "=+-@\t\r"),
+        ({"notes": "a\x00b"}, "notes", r"U\+0000"),
+        ({"notes": "a\u202eb"}, "notes", r"U\+202E"),
+        ({"notes": "n" * 2_001}, "notes", "2,001 characters"),
+    ],
+)
+def test_pa5_a_bad_row_is_named_with_its_line_and_reason_and_nothing_is_saved(
+    changed: dict[str, Any], column: str, said: str
+) -> None:
+    import re
+
+    make_partner()
+    make_wallet(make_partner("Other", "other"), 9)
+    Hotkey.objects.create(address=address(8), first_block=1)
+    rows = [GOOD | {"address": address(3)}, GOOD | changed]
+    for dry_run in (True, False):
+        preview = load(sheet(*rows), dry_run=dry_run)
+        assert counts(preview) == {"new": 1, "refused": 1}
+        (refused,) = preview.refused
+        assert refused.line == 3
+        assert list(refused.faults) == [column]
+        assert re.search(said, refused.faults[column][0])
+    assert Wallet.objects.count() == 1
+
+
+def test_pa5_an_address_twice_in_one_list_is_refused_with_the_first_line() -> None:
+    make_partner()
+    preview = load(sheet(GOOD, GOOD | {"address": address(2)}, GOOD))
+    assert [(row.line, row.faults) for row in preview.refused] == [
+        (4, {"address": ["The same address is already on line 2."]})
+    ]
+    assert not Wallet.objects.exists()
+
+
+def test_pa5_every_fault_of_a_row_is_named_at_once() -> None:
+    make_partner()
+    preview = load(sheet({"partner": "x", "address": "y", "introduced_date": "z"}))
+    assert list(preview.refused[0].faults) == ["partner", "address", "introduced_date"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        (("partner", "address"), "missing: introduced_date"),
+        ((*COLUMNS, "id"), "Unknown columns"),
+        ((*COLUMNS, "notes"), "named twice"),
+    ],
+)
+def test_pa5_a_file_that_is_no_wallet_list_is_refused_as_a_whole(headers: tuple[str, ...], said: str) -> None:
+    make_partner()
+    preview = load(sheet(GOOD, headers=headers))
+    assert said in preview.errors[0]
+    assert preview.is_refused
+    assert not Wallet.objects.exists()
+
+
+def test_pa5_the_same_list_twice_changes_nothing_and_writes_no_history() -> None:
+    make_partner()
+    rows = [GOOD | {"address": address(number), "notes": "x"} for number in range(1, 6)]
+    assert counts(load(sheet(*rows))) == {"new": 5}
+    before = Change.objects.count()
+    preview = load(sheet(*rows))
+    assert counts(preview) == {"unchanged": 5}
+    assert preview.changes_nothing
+    assert Change.objects.count() == before
+
+
+def test_pa5_a_dry_run_names_what_would_change_and_saves_nothing() -> None:
+    partner = make_partner()
+    make_wallet(partner, 1)
+    make_wallet(partner, 2)
+    rows = [
+        GOOD | {"introduced_date": "2025-07-01", "is_active": "no"},
+        GOOD | {"address": address(2)},
+        GOOD | {"address": address(3)},
+    ]
+    preview = load(sheet(*rows), dry_run=True)
+    assert counts(preview) == {"new": 1, "changed": 1, "unchanged": 1}
+    assert preview.changed[0].changes == [
+        ("introduced_date", "2025-08-01", "2025-07-01"),
+        ("is_active", "True", "False"),
+    ]
+    assert Wallet.objects.count() == 2
+    load(sheet(*rows))
+    changed = Wallet.objects.get(address=address(1))
+    assert (changed.introduced_date, changed.is_active) == (date(2025, 7, 1), False)
+    assert Wallet.objects.count() == 3
+
+
+def test_pa5_a_column_that_is_left_out_is_left_alone() -> None:
+    wallet = make_wallet(make_partner())
+    Wallet.objects.update(notes="kept", is_active=False)
+    assert counts(load(sheet(GOOD, headers=("partner", "address", "introduced_date")))) == {"unchanged": 1}
+    wallet.refresh_from_db()
+    assert (wallet.notes, wallet.is_active) == ("kept", False)
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_pa5_an_export_can_be_imported_again_and_changes_nothing(form: str) -> None:
+    partner = make_partner()
+    for number, notes in enumerate(["plain", "=1+1", "two\r\nlines", "+49", "-", "@x", "'quoted", ""], 1):
+        wallet = make_wallet(partner, number)
+        Wallet.objects.filter(pk=wallet.pk).update(notes=notes, is_active=number % 2 == 0)
+    written = WalletResource().export(Wallet.objects.all()).export(form)
+    read = tablib.Dataset().load(written, format=form)
+    assert tuple(read.headers or ()) == COLUMNS
+    assert counts(load(read)) == {"unchanged": 8}
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
+def test_le9_an_export_cannot_make_a_spreadsheet_run_a_formula(sign: str) -> None:
+    wallet = make_wallet(make_partner())
+    Wallet.objects.filter(pk=wallet.pk).update(notes=f"{sign}cmd|' /C calc'!A0")
+    written = WalletResource().export(Wallet.objects.all()).export("csv")
+    cells = next(csv.DictReader(io.StringIO(written, newline="")))
+    assert cells["notes"] == f"'{sign}cmd|' /C calc'!A0"
+
+
+def test_pa5_five_thousand_rows_load_in_seconds() -> None:
+    make_partner()
+    rows = [GOOD | {"address": address(number)} for number in range(1, 5_001)]
+    started = time.monotonic()
+    assert counts(load(sheet(*rows))) == {"new": 5_000}
+    assert time.monotonic() - started < 20
+    assert Change.objects.filter(kind="WALLET").count() == 5_000
+
+
+@pytest.fixture
+def operator() -> Client:
+    client = Client()
+    client.force_login(make_user("operator", name="olga"))
+    return client
+
+
+def upload(client: Client, text: str, reason: str = "") -> Any:
+    file = SimpleUploadedFile("list.csv", text.encode(), "text/csv")
+    return client.post(
+        reverse("admin:partners_wallet_import"), {"import_file": file, "format": "0", "reason": reason}
+    )
+
+
+def confirm(client: Client, page: Any) -> Any:
+    fields = page.context["confirm_form"].initial
+    return client.post(reverse("admin:partners_wallet_process_import"), fields, follow=True)
+
+
+LIST = f"partner,address,introduced_date\ncreative-builds,{address(1)},2025-08-01\n"
+
+
+def test_pa5_upload_preview_confirm_writes_who_and_why(operator: Client) -> None:
+    make_partner()
+    page = upload(operator, LIST, reason="First list")
+    assert "This is a preview" in page.content.decode()
+    assert not Wallet.objects.exists()
+    assert "1 new" in confirm(operator, page).content.decode()
+    assert "imported already" in confirm(operator, page).content.decode()
+    change = Change.objects.get(kind="WALLET")
+    assert (change.username, change.reason, Wallet.objects.count()) == ("olga", "First list", 1)
+    again = upload(operator, LIST)
+    assert "already as the list says" in again.content.decode()
+    assert "confirm_form" not in again.context
+
+
+def test_pa5_a_refused_list_cannot_be_confirmed(operator: Client) -> None:
+    make_partner()
+    page = upload(operator, LIST + "creative-builds,5bad,2025-08-01\n")
+    text = page.content.decode()
+    assert "Nothing was imported" in text
+    assert "has 4 characters" in text
+    assert "confirm_form" not in page.context
+
+
+def test_pa5_a_wallet_taken_between_preview_and_confirmation_refuses_the_list(operator: Client) -> None:
+    make_partner()
+    page = upload(operator, LIST + f"creative-builds,{address(2)},2025-08-01\n")
+    make_wallet(Partner.objects.create(name="Other", slug="other"), 2)
+    assert "Nothing was imported" in confirm(operator, page).content.decode()
+    assert Wallet.objects.count() == 1
+
+
+def test_pa5_a_file_that_is_no_text_is_refused_readably(operator: Client) -> None:
+    page = upload(operator, "\x00\x00")
+    assert page.status_code == 200
+    assert not Wallet.objects.exists()

@@ -1,0 +1,1 @@
+"""English: unambiguous, sortable, 24 hours."""

@@ -1,0 +1,136 @@
+"""The sidebar, in the order money flows: what the chain said, whose it is, what is owed, what was sent.
+
+Only pages that exist and that the person may open are linked, so an app without its admin leaves no dead
+entry. What is registered but not placed here appears under 'More', so nothing is unreachable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+
+from chain.models import Gap
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A list page: the label of its model, its title and its Material symbol."""
+
+    model: str
+    title: str
+    icon: str
+
+
+GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
+    (
+        "Chain",
+        (
+            Entry("chain.Block", "Blocks", "deployed_code"),
+            Entry("chain.Yield", "Yields", "potted_plant"),
+            Entry("chain.StakeEvent", "Stake events", "swap_vert"),
+            Entry("chain.Conversion", "Conversions", "currency_exchange"),
+            Entry("chain.Position", "Positions", "stacked_bar_chart"),
+            Entry("chain.Hotkey", "Hotkeys", "key"),
+            Entry("chain.Gap", "Gaps", "broken_image"),
+            Entry("chain.IngestRun", "Ingest runs", "downloading"),
+        ),
+    ),
+    (
+        "Partners",
+        (
+            Entry("partners.Partner", "Partners", "handshake"),
+            Entry("partners.Agreement", "Agreements", "contract"),
+            Entry("partners.Rule", "Rules", "rule"),
+            Entry("partners.Wallet", "Wallets", "wallet"),
+            Entry("partners.Change", "Changes", "history"),
+        ),
+    ),
+    (
+        "Ledger",
+        (
+            Entry("ledger.Attribution", "Attributions", "pie_chart"),
+            Entry("ledger.Period", "Periods", "event_available"),
+            Entry("ledger.CommissionLine", "Statement lines", "receipt_long"),
+            Entry("ledger.PartnerTake", "Take by partner", "group_work"),
+            Entry("ledger.DelegatorTake", "Take by delegator", "groups"),
+            Entry("ledger.ConversionAllocation", "Allocations", "call_split"),
+            Entry("ledger.Entry", "Entries", "menu_book"),
+            Entry("ledger.Account", "Accounts", "account_balance"),
+            Entry("ledger.Posting", "Postings", "list_alt"),
+        ),
+    ),
+    (
+        "Payments",
+        (
+            Entry("payments.Batch", "Batches", "send_money"),
+            Entry("payments.Payout", "Payouts", "payments"),
+        ),
+    ),
+    (
+        "System",
+        (
+            Entry("auth.User", "Users", "person"),
+            Entry("auth.Group", "Groups", "group"),
+            Entry("partners.ApiKey", "API keys", "vpn_key"),
+            Entry("django_celery_beat.PeriodicTask", "Scheduled tasks", "schedule"),
+            Entry("django_celery_beat.IntervalSchedule", "Intervals", "timer"),
+            Entry("django_celery_beat.CrontabSchedule", "Crontabs", "calendar_clock"),
+            Entry("chain.Runtime", "Runtimes", "memory"),
+        ),
+    ),
+)
+_PLACED = {entry.model.lower() for _, entries in GROUPS for entry in entries}
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """List the sidebar's groups for this person. One query, for the number of open gaps."""
+    overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
+    groups: list[dict[str, Any]] = [{"items": [overview]}]
+    for title, entries in (*GROUPS, ("More", _unplaced())):
+        items = [item for entry in entries if (item := _item(request, entry))]
+        if items:
+            groups.append({"title": title, "items": items})
+    return groups
+
+
+def environment(request: HttpRequest) -> list[str] | None:
+    """Mark a site that is not production, so that nobody mistakes one for the other."""
+    return None if settings.IS_PRODUCTION else ["Local", "info"]
+
+
+def _registered(label: str) -> type[Model] | None:
+    try:
+        model = apps.get_model(label)
+    except LookupError:
+        return None
+    return model if admin.site.is_registered(model) else None
+
+
+def _item(request: HttpRequest, entry: Entry) -> dict[str, Any] | None:
+    model = _registered(entry.model)
+    if model is None or not admin.site.get_model_admin(model).has_view_permission(request):
+        return None
+    meta = model._meta
+    item: dict[str, Any] = {
+        "title": entry.title,
+        "icon": entry.icon,
+        "link": reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist"),
+    }
+    if model is Gap and (count := Gap.objects.filter(resolved_at=None).count()):
+        item |= {"badge": f"{count:,}", "badge_variant": "danger"}
+    return item
+
+
+def _unplaced() -> tuple[Entry, ...]:
+    rest = [model for model in admin.site._registry if model._meta.label_lower not in _PLACED]
+    return tuple(
+        Entry(model._meta.label, str(model._meta.verbose_name_plural).capitalize(), "table_rows")
+        for model in sorted(rest, key=lambda model: model._meta.label_lower)
+    )
