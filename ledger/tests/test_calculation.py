@@ -85,7 +85,7 @@ def test_f26_a_period_conserves_take_conversions_and_tao(
     earned, sales = world
     result = calculate(earned, sales, [], book)
     sold_alpha: Counter[int] = Counter()
-    for conversion, sold in result.sold:
+    for _, sold in result.sold:
         sold_alpha[sold.yield_id] += sold.alpha_rao
     for source in earned:
         assert sum(part.take_rao for part in result.parts[source.yield_id]) == source.take_rao
