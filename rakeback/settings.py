@@ -21,6 +21,8 @@ from rakeback.embedded.home import Home, HomeError
 from rakeback.env import Environment
 from rakeback.logs import logging_config
 
+# Named in the manifest of every period that is closed.
+CODE_VERSION = __version__
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 _env = Environment(os.environ)

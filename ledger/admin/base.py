@@ -36,6 +36,13 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             return HttpResponseRedirect(page)
         return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], **kwargs: Any
+    ) -> HttpResponse:
+        # Unfold's button to leave a form is called Close, which means something else here.
+        context["show_close"] = False
+        return super().render_change_form(request, context, **kwargs)  # type: ignore[no-any-return]
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

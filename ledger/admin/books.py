@@ -117,6 +117,7 @@ class PostingInline(TabularInline):  # type: ignore[misc]
     extra = 0
     can_delete = False
     verbose_name_plural = "Legs"
+    hide_title = True
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

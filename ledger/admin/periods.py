@@ -100,8 +100,6 @@ class PeriodAdmin(ReadOnlyAdmin):
                 "certificate": certify(period),
                 "statements": statements_of(period),
                 "entry": period.entries.first(),
-                # Unfold's button to leave the form is called Close, which means something else here.
-                "show_close": False,
                 "last_block": period.blocks.upper - 1,
             }
-        return super().render_change_form(request, context, **kwargs)  # type: ignore[no-any-return]
+        return super().render_change_form(request, context, **kwargs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -52,7 +53,7 @@ def test_ui9_every_list_shows_its_rows_and_says_what_to_do_when_empty(name: str)
 def test_le5_nothing_can_be_added_changed_or_deleted_here_even_by_a_superuser(name: str) -> None:
     close_two_days()
     client = sign_in(superuser=True)
-    row = {
+    row: Any = {
         "period": Period,
         "commissionline": CommissionLine,
         "entry": Entry,
