@@ -209,9 +209,7 @@ class ApiSchema(AutoSchema):
         for code, description in errors.items():
             if code not in bodies:
                 answer: dict[str, Any] = self._get_response_for_code(ErrorSerializer, code)  # type: ignore[no-untyped-call]
-                bodies[code] = answer | {
-                    "description": description
-                }
+                bodies[code] = answer | {"description": description}
         return bodies
 
 

@@ -72,7 +72,10 @@ class PeriodicTaskAdmin(BeatTaskAdmin, ModelAdmin):  # type: ignore[misc]
         (None, {"fields": ["name", "regtask", "task", "enabled", "description"]}),
         ("Schedule", {"fields": ["interval", "crontab", "start_time", "last_run_at", "one_off"]}),
         ("Arguments", {"fields": ["args", "kwargs"], "classes": ["collapse"]}),
-        ("Execution", {"fields": ["expires", "expire_seconds", "queue", "priority"], "classes": ["collapse"]}),
+        (
+            "Execution",
+            {"fields": ["expires", "expire_seconds", "queue", "priority"], "classes": ["collapse"]},
+        ),
     ]
 
 
