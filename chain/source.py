@@ -87,6 +87,12 @@ class NodeSource:
         kind = MissingRead if "discarded" in text or "pruned" in text.lower() else SourceError
         raise kind(f"{self.name} refused {call[0]}: {text}")
 
+    def __enter__(self) -> NodeSource:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Hang up."""
         self._socket.close()

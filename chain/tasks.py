@@ -15,9 +15,6 @@ BLOCKS_PER_TICK_MAX = 300
 @shared_task(name="chain.ingest")
 def ingest() -> int:
     """Store the blocks that became final since the last tick; returns how many."""
-    source = NodeSource(settings.RAKEBACK_NODE_URL)
-    try:
+    with NodeSource(settings.RAKEBACK_NODE_URL) as source:
         report = ingest_new_blocks(source, count_max=BLOCKS_PER_TICK_MAX)
-    finally:
-        source.close()
     return report.added if report else 0

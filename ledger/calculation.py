@@ -102,6 +102,7 @@ class Calculation:
     roll_ups: dict[RollUpKey, int] = field(default_factory=lambda: defaultdict(int))
     sold: list[tuple[int, Sold]] = field(default_factory=list)
     bases: dict[LineKey, int] = field(default_factory=lambda: defaultdict(int))
+    sold_by_netuid: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     realised_rao: int = 0
 
     def lines(self) -> Iterator[tuple[LineKey, int, int]]:
@@ -190,6 +191,7 @@ def _sell(sale: Sale, queue: deque[OpenLot], result: Calculation) -> None:
     for part_sold in sold:
         lot = lots[part_sold.yield_id]
         result.sold.append((sale.conversion_id, part_sold))
+        result.sold_by_netuid[lot.netuid] += part_sold.alpha_rao
         result.realised_rao += part_sold.tao_rao
         for part, amount in split_over_parts(part_sold.tao_rao, lot.parts):
             _add_base(result, lot.hotkey, lot.netuid, lot.side, part, amount)

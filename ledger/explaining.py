@@ -11,7 +11,7 @@ from typing import Any
 
 from chain.models import Block, Yield
 from ledger.attribution import digest
-from ledger.facts import shares_of
+from ledger.facts import holders_of, shares_of
 from ledger.manifest import frozen_book
 from ledger.models import Attribution, Period
 from partners.matching import Delegation, RuleBook, Why
@@ -28,6 +28,7 @@ class DelegatorShare:
     """What one coldkey earned of a yield; `partner` is None when nobody's rule claims it."""
 
     coldkey: str
+    share: int
     take_rao: int
     partner: Partner | None
     rate_bps: int
@@ -82,11 +83,14 @@ def why(explanation: Explanation, source: Yield, coldkey: str) -> Why:
 
 def _explain_yield(source: Yield, block: Block, book: RuleBook, partners: dict[int, Partner]) -> Epoch:
     amounts = shares_of(source)
+    weights = dict(holders_of(source))
     shares = []
     for coldkey, take_rao in sorted(amounts, key=lambda share: (-share[1], share[0])):
         winner = book.winner(_delegation(source, block, coldkey))
         partner = partners[winner.partner_id] if winner else None
-        shares.append(DelegatorShare(coldkey, take_rao, partner, winner.rate_bps if winner else 0))
+        shares.append(
+            DelegatorShare(coldkey, weights[coldkey], take_rao, partner, winner.rate_bps if winner else 0)
+        )
     return Epoch(source, tuple(shares), digest(amounts), getattr(source, "attribution", None))
 
 

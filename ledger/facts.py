@@ -25,22 +25,34 @@ class SharesDisagree(ValueError):
     cannot help."""
 
 
-def shares_of(source: Yield) -> list[tuple[str, int]]:
-    """Split a yield's take over the coldkeys that held its pool when it was earned: after the parent block.
+def holders_of(source: Yield) -> list[tuple[str, int]]:
+    """List (coldkey, raw share bits) of those who held a yield's pool when it was earned: after the parent block.
 
-    :raises SharesDisagree: when the holders' shares do not add up to the pool's, or nobody held any.
+    :raises SharesDisagree: when their shares do not add up to the pool's.
     """
     holders = positions_at(source.hotkey, source.pool_netuid, source.block_id - 1)
     found = sum(share for _, share in holders)
-    where = f"block {source.block_id}, netuid {source.netuid}, {source.side}, hotkey {source.hotkey}"
     if found != source.share_total:
         raise SharesDisagree(
-            f"{where}: the {len(holders)} known holders have {found} share bits, the pool has {source.share_total}"
+            f"{_where(source)}: the {len(holders)} known holders have {found} share bits, "
+            f"the pool has {source.share_total}"
         )
+    return holders
+
+
+def shares_of(source: Yield) -> list[tuple[str, int]]:
+    """Split a yield's take over the coldkeys that earned it.
+
+    :raises SharesDisagree: when the holders' shares do not add up to the pool's, or nobody held any.
+    """
     try:
-        return split(source.take_rao, holders)
+        return split(source.take_rao, holders_of(source))
     except CannotSplit as error:
-        raise SharesDisagree(f"{where}: {error}") from error
+        raise SharesDisagree(f"{_where(source)}: {error}") from error
+
+
+def _where(source: Yield) -> str:
+    return f"block {source.block_id}, netuid {source.netuid}, {source.side}, hotkey {source.hotkey}"
 
 
 def read_earned(first: int, last: int) -> Iterator[Earned]:

@@ -93,21 +93,32 @@ def _hash_lines(lines: list[str]) -> str:
 
 
 def describe_totals(first: int, last: int, result: Calculation) -> dict[str, Any]:
-    """Sum a period: take per asset, what partners' delegators earned of it, what was realised and is owed."""
-    take: dict[str, int] = defaultdict(int)
-    partner_take: dict[str, int] = defaultdict(int)
-    for pk, asset, amount in Yield.objects.filter(block__number__range=(first, last)).values_list(
-        "pk", "asset", "take_rao"
+    """Sum a period per pool and side, never over two currencies, and in TAO what was realised and is owed."""
+    pools: dict[tuple[str, int, str, str], list[int]] = defaultdict(lambda: [0, 0])
+    rows = Yield.objects.filter(block__number__range=(first, last))
+    for pk, hotkey, netuid, side, asset, amount in rows.values_list(
+        "pk", "hotkey", "netuid", "side", "asset", "take_rao"
     ):
-        take[asset] += amount
-        partner_take[asset] += sum(part.take_rao for part in result.parts[pk] if part.agreement_id)
+        pool = pools[hotkey, netuid, side, asset]
+        pool[0] += amount
+        pool[1] += sum(part.take_rao for part in result.parts[pk] if part.agreement_id)
     owed = sum(result.payables().values())
     return {
-        "take_alpha_rao": take["ALPHA"],
-        "take_tao_rao": take["TAO"],
-        "partner_take_alpha_rao": partner_take["ALPHA"],
-        "partner_take_tao_rao": partner_take["TAO"],
-        "sold_alpha_rao": sum(sold.alpha_rao for _, sold in result.sold),
+        "pools": [
+            {
+                "hotkey": hotkey,
+                "netuid": netuid,
+                "side": side,
+                "asset": asset,
+                "take_rao": take,
+                "partner_take_rao": partner_take,
+            }
+            for (hotkey, netuid, side, asset), (take, partner_take) in sorted(pools.items())
+        ],
+        "sold_alpha_rao": [
+            {"netuid": netuid, "alpha_rao": amount}
+            for netuid, amount in sorted(result.sold_by_netuid.items())
+        ],
         "realised_rao": result.realised_rao,
         "commission_rao": owed,
         "own_share_rao": result.realised_rao - owed,

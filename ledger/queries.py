@@ -102,12 +102,22 @@ def _value(alpha_rao: int, price_rao: int | None) -> int | None:
 
 def statement(partner: Partner, period: Period) -> Statement:
     """Put together what one partner earned in one closed period; the same for ever."""
+    return _statement(partner, period, pending_alpha(period))
+
+
+def statements_of(period: Period) -> list[Statement]:
+    """Put together the statements of all partners who earned in a period or had alpha pending at its end."""
+    pending = pending_alpha(period)
+    ids = set(CommissionLine.objects.filter(period=period).values_list("partner_id", flat=True))
+    ids |= {row.partner_id for row in pending if row.partner_id}
+    partners = Partner.objects.filter(pk__in=ids).order_by("name")
+    return [_statement(partner, period, pending) for partner in partners]
+
+
+def _statement(partner: Partner, period: Period, pending: list[PendingAlpha]) -> Statement:
     lines = CommissionLine.objects.filter(period=period, partner=partner).order_by(
         "hotkey", "netuid", "side", "agreement_id", "rate_bps"
     )
-    pending: dict[int, int] = {
-        row.netuid: row.alpha_rao for row in pending_alpha(period) if row.partner_id == partner.pk
-    }
     return Statement(
         partner=partner.slug,
         partner_name=partner.name,
@@ -118,7 +128,7 @@ def statement(partner: Partner, period: Period) -> Statement:
             StatementLine(row.hotkey, row.netuid, row.side, row.base_rao, row.rate_bps, row.commission_rao)
             for row in lines
         ),
-        pending_alpha=tuple(sorted(pending.items())),
+        pending_alpha=tuple((row.netuid, row.alpha_rao) for row in pending if row.partner_id == partner.pk),
         manifest_hash=period.manifest_hash,
     )
 

@@ -232,6 +232,8 @@ class Supervisor:
                 stdout=output,
                 stderr=output,
                 cwd=PROJECT,
+                # As we understood it; a relative path would mean another folder from over there.
+                env=os.environ | {"RAKEBACK_HOME": str(self._home.root)},
                 pass_fds=program.descriptors,
                 start_new_session=True,
                 preexec_fn=entering(Identity(), signal.SIGTERM),  # noqa: PLW1509  (we start no threads)

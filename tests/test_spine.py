@@ -45,6 +45,15 @@ def moved(play: Play, number: int, pool: tuple[str, int]) -> int:
     )
 
 
+def minted(value: int, denominator: int, takes: list[int], nets: list[int]) -> int:
+    """The denominator after takes are minted (U64F64, truncating) and each dividend raises the value."""
+    for take, net in zip(takes, nets, strict=True):
+        per_share = (value << 128) // denominator
+        denominator += (take << 128) // per_share
+        value += take + net
+    return denominator
+
+
 def plain_epochs(play: Play, number: int, hotkeys: list[str]) -> list[dict[str, Any]]:
     """What one block's epochs earned the hotkeys and from whom, from the recording's storage tables alone."""
     ran = [n for (n,), block in play.table(number, "LastMechansimStepBlock").items() if block == number]
@@ -55,14 +64,21 @@ def plain_epochs(play: Play, number: int, hotkeys: list[str]) -> list[dict[str, 
         take_u16 = play.table(number - 1, "Delegates").get((hotkey,), 11_796)
         roots = {n: play.table(number, "TaoDividendsPerSubnet").get((n, hotkey), 0) for n in ran}
         grown = after.get((hotkey, 0), 0) - before.get((hotkey, 0), 0) - moved(play, number, (hotkey, 0))
-        root_take = grown - sum(roots.values())
-        for position, netuid in enumerate(n for n in ran if roots[n]):
-            # Of two epochs in one block the first is inverted, the second is what remains of the growth.
-            is_last = position == sum(bool(net) for net in roots.values()) - 1
-            take = root_take if is_last else roots[netuid] * take_u16 // (65_535 - take_u16)
-            root_take -= take
-            assert abs(take - roots[netuid] * take_u16 / (65_535 - take_u16)) < 3
-            found.append((netuid, hotkey, "ROOT", "TAO", take, 0))
+        paying = [netuid for netuid in ran if roots[netuid]]
+        takes = [grown - sum(roots.values())]
+        if len(paying) == 2:
+            value, shares_all = before[hotkey, 0], play.table(number - 1, "TotalHotkeyShares")[hotkey, 0]
+            wanted = play.table(number, "TotalHotkeyShares")[hotkey, 0]
+            about = roots[paying[0]] * take_u16 // (65_535 - take_u16)
+            choices = [[take, takes[0] - take] for take in range(about - 1, about + 3)]
+            takes = next(
+                c for c in choices if minted(value, shares_all, c, [roots[n] for n in paying]) == wanted
+            )
+        found += [
+            (netuid, hotkey, "ROOT", "TAO", take, 0)
+            for netuid, take in zip(paying, takes, strict=False)
+            if paying
+        ]
         for netuid in ran:
             dividend = play.table(number, "AlphaDividendsPerSubnet").get((netuid, hotkey), 0)
             if dividend:
@@ -90,20 +106,32 @@ def test_le1_every_block_explains_itself_as_plain_integers_do(tmp_path: Path) ->
     hotkeys = [play.address("val_hot"), play.address("snx_hot")]
     segment = tmp_path / "play.segment.gz"
     with serving(play) as url:
-        run("record_segment", url=url, **{"from": 2}, to=play.last, hotkey=hotkeys, out=segment)
+        ours = [word for hotkey in hotkeys for word in ("--hotkey", hotkey)]
+        run(
+            "record_segment",
+            "--url",
+            url,
+            "--from",
+            "2",
+            "--to",
+            str(play.last),
+            *ours,
+            "--out",
+            str(segment),
+        )
     run("ingest", segment=segment)
     assert "positions equal" in run("check_positions", segment=segment)
     compared = 0
     for number in range(2, play.last + 1):
         explained = json.loads(run("explain_block", number, format="json"))
         assert (explained["block"], explained["hash"]) == (number, play.blocks[number]["hash"])
-        ours = [
+        stored = [
             {**epoch, "shares": {share["coldkey"]: share["take_rao"] for share in epoch["shares"]}}
             for epoch in explained["epochs"]
         ]
         order = lambda epoch: (epoch["netuid"], epoch["hotkey"], epoch["side"])  # noqa: E731
-        assert sorted(ours, key=order) == sorted(plain_epochs(play, number, hotkeys), key=order)
-        compared += len(ours)
+        assert sorted(stored, key=order) == sorted(plain_epochs(play, number, hotkeys), key=order)
+        compared += len(stored)
     assert compared == Yield.objects.count() == 35
 
 

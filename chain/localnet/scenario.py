@@ -12,8 +12,8 @@ from pathlib import Path
 
 from chain.localnet import demo, edge, swap
 from chain.localnet.dump import write_dump
-from chain.localnet.node import LocalnetUnavailable, LocalNode
-from chain.localnet.stage import Stage
+from chain.localnet.node import LocalnetUnavailable, LocalNode, account
+from chain.localnet.stage import Cast, Stage
 
 VARIANTS = {"demo": demo, "edge": edge, "swap": swap}
 
@@ -29,6 +29,9 @@ def parse_arguments() -> argparse.Namespace:
         "--keep-alive", action="store_true", help="serve the chain after the play, until Ctrl-C"
     )
     parser.add_argument("--dump", metavar="FILE", help="write the play to FILE, which ends in .json.gz")
+    parser.add_argument(
+        "--accounts", action="store_true", help="list the accounts of the play and do nothing else"
+    )
     parser.add_argument("--quiet", action="store_true", help="no line for each block")
     arguments = parser.parse_args()
     if arguments.dump and not arguments.dump.endswith(".json.gz"):
@@ -38,6 +41,12 @@ def parse_arguments() -> argparse.Namespace:
 
 def _say(text: str) -> None:
     print(text, flush=True)
+
+
+def list_accounts(cast: Cast) -> None:
+    """Print name, address and role of every account; needs no node."""
+    for name in cast.names():
+        _say(f"{name:15} {account(name).ss58_address} {cast.role(name)}")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -68,8 +77,12 @@ def run(arguments: argparse.Namespace) -> None:
 def main() -> int:
     """Run the command; a missing piece is reported in one sentence."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    arguments = parse_arguments()
+    if arguments.accounts:
+        list_accounts(VARIANTS[arguments.variant].CAST)
+        return 0
     try:
-        run(parse_arguments())
+        run(arguments)
     except LocalnetUnavailable as missing:
         print(missing, file=sys.stderr)
         return 2

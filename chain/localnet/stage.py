@@ -74,6 +74,24 @@ class Cast:
     coldkeys: Sequence[str]
     free_rao: dict[str, int] = field(default_factory=dict)
 
+    def names(self) -> list[str]:
+        """Return every account of the cast, each once."""
+        subnets = (name for subnet in self.subnets for name in (subnet.owner, subnet.owner_hotkey))
+        return list(dict.fromkeys(["admin", *self.hotkeys, *self.hotkeys.values(), *self.coldkeys, *subnets]))
+
+    def role(self, name: str) -> str:
+        """Say in a few words what an account is."""
+        if name in self.hotkeys:
+            kind = "validator" if name in self.validators else "hotkey"
+            return f"{kind} of {self.hotkeys[name]}"
+        owned = [hotkey for hotkey, owner in self.hotkeys.items() if owner == name]
+        if owned:
+            return f"coldkey, owns {', '.join(owned)}"
+        for subnet in self.subnets:
+            if name == subnet.owner_hotkey:
+                return f"hotkey of {subnet.owner}, owner of subnet {subnet.netuid}"
+        return "coldkey"
+
 
 class Stage:
     """Submits what a play asks for, builds block after block and keeps their labels."""
@@ -88,9 +106,7 @@ class Stage:
         self.keys: dict[str, Keypair] = {}
         self.names: dict[str, str] = {}
         self.clock_ms = node.t0_ms
-        subnets = cast.subnets
-        names = ["admin", *cast.hotkeys, *dict.fromkeys(cast.hotkeys.values()), *cast.coldkeys]
-        for name in [*names, *(n for s in subnets for n in (s.owner, s.owner_hotkey))]:
+        for name in cast.names():
             self.name(name)
         self.labels[node.rpc("chain_getBlockHash", 1)] = ("first block", [])
 

@@ -25,6 +25,7 @@ ROOT = 0
 OWNER_CUT = 11796  # of 65535, spec 293's default
 U16_MAX = 65535
 KEY_SWAPS = {"HotkeySwapped", "HotkeySwappedOnSubnet", "ColdkeySwapped"}
+NOT_REPLAYED = "HotkeySwappedOnSubnet"  # this runtime refuses it before block 36,000
 
 PoolKey = tuple[str, int]
 
@@ -70,6 +71,11 @@ class Block:
             if event["module"] == "SubtensorModule":
                 yield event["event"], event["attributes"]
 
+    def renamed_hotkeys(self) -> dict[str, str]:
+        """Return the hotkeys that were swapped in this block, new name -> old name."""
+        swaps = (attributes for name, attributes in self.subtensor_events() if name == "HotkeySwapped")
+        return {swap["new_hotkey"]: swap["old_hotkey"] for swap in swaps}
+
     def has_stake_extrinsics(self) -> bool:
         """Tell whether an extrinsic moved stake or keys."""
         return any(
@@ -108,10 +114,13 @@ def owner_cut(before: Block, now: Block, netuid: int) -> int:
 
 @dataclass
 class _Epoch:
+    """One subnet's epoch for one hotkey, known as `listed` at the end of the block: a swap moves the dividend maps too."""
+
     before: Block
     now: Block
     netuid: int
     hotkey: str
+    listed: str
 
     def __post_init__(self) -> None:
         self.take = self.before.table("Delegates").get(self.hotkey, DEFAULT_TAKE)
@@ -119,9 +128,13 @@ class _Epoch:
 
     def alpha_variants(self, start: Pool) -> Iterator[tuple[int, int, Pool]]:
         """Return (take, miner's incentive, pool after the epoch) for every take that fits, amounts in rao."""
-        net = self.now.table("AlphaDividendsPerSubnet")[self.netuid, self.hotkey]
-        after = self.now.table("TotalHotkeyAlphaLastEpoch")[self.hotkey, self.netuid]
-        is_owner_hotkey = self.now.table("SubnetOwnerHotkey").get(self.netuid) == self.hotkey
+        net = self.now.table("AlphaDividendsPerSubnet")[self.netuid, self.listed]
+        after = self.now.table("TotalHotkeyAlphaLastEpoch")[self.listed, self.netuid]
+        if after < start.value_rao:
+            # Not of this epoch: swapping a hotkey lists its new name even where it is no member.
+            yield 0, 0, start.copy()
+            return
+        is_owner_hotkey = self.before.table("SubnetOwnerHotkey").get(self.netuid) == self.hotkey
         cut = owner_cut(self.before, self.now, self.netuid) if is_owner_hotkey else 0
         for take in possible_takes(net, self.take):
             incentive = after - start.value_rao - cut - take - net
@@ -129,7 +142,7 @@ class _Epoch:
                 continue
             pool = start.copy()
             if cut:
-                pool.mint(self.now.table("SubnetOwner")[self.netuid], cut)
+                pool.mint(self.before.table("SubnetOwner")[self.netuid], cut)
             if incentive:
                 pool.mint(self.owner, incentive)
             pool.mint(self.owner, take)
@@ -138,7 +151,7 @@ class _Epoch:
 
     def root_variants(self, start: Pool) -> Iterator[tuple[int, Pool]]:
         """Return (take in rao, root pool after the epoch) for every take that fits."""
-        net = self.now.table("TaoDividendsPerSubnet").get((self.netuid, self.hotkey), 0)
+        net = self.now.table("TaoDividendsPerSubnet").get((self.netuid, self.listed), 0)
         for take in possible_takes(net, self.take):
             pool = start.copy()
             pool.mint(self.owner, take)
@@ -146,28 +159,35 @@ class _Epoch:
             yield take, pool
 
 
-def replay_extrinsics(pools: dict[PoolKey, Pool], block: Block) -> None:
-    """Apply the stake events of a block to the pools, in order."""
+def replay_extrinsics(pool: Pool, block: Block, *, netuid: int, names: set[str]) -> None:
+    """Apply the events of a block that touch one pool, in order; `names` are the hotkey's names in this block."""
     for name, attributes in block.subtensor_events():
-        if name == "StakeAdded":
-            coldkey, hotkey, _tao, alpha, netuid, _fee = attributes
-            pools.setdefault((hotkey, netuid), Pool()).mint(coldkey, alpha)
-        elif name == "StakeRemoved":
-            coldkey, hotkey, _tao, alpha, netuid, _fee = attributes
-            pools[hotkey, netuid].burn(coldkey, alpha)
+        if name in ("StakeAdded", "StakeRemoved"):
+            coldkey, hotkey, _tao, alpha, touched, _fee = attributes
         elif name in ("AlphaRecycled", "AlphaBurned"):
-            coldkey, hotkey, alpha, netuid = attributes
-            pools[hotkey, netuid].burn(coldkey, alpha)
+            coldkey, hotkey, alpha, touched = attributes
+        else:
+            if name == "ColdkeySwapped" and attributes["old_coldkey"] in pool.shares:
+                share = pool.shares.pop(attributes["old_coldkey"])
+                pool.shares[attributes["new_coldkey"]] = pool.shares.get(attributes["new_coldkey"], 0) + share
+            continue
+        if touched != netuid or hotkey not in names:
+            continue
+        if name == "StakeAdded":
+            pool.mint(coldkey, alpha)
+        else:
+            pool.burn(coldkey, alpha)
 
 
 def epoch_variants(before: Block, now: Block, key: PoolKey) -> list[tuple[dict[int, int], Pool]]:
     """Return every (takes by epoch's netuid in rao, pool after all epochs of the block) that fits the maps."""
-    hotkey, netuid = key
-    variants: list[tuple[dict[int, int], Pool]] = [({}, before.pools.get(key, Pool()).copy())]
+    listed, netuid = key
+    hotkey = now.renamed_hotkeys().get(listed, listed)
+    variants: list[tuple[dict[int, int], Pool]] = [({}, before.pools.get((hotkey, netuid), Pool()).copy())]
     for ran in now.epochs():
-        if (ran, hotkey) not in now.table("AlphaDividendsPerSubnet"):
+        if (ran, listed) not in now.table("AlphaDividendsPerSubnet"):
             continue
-        epoch = _Epoch(before, now, ran, hotkey)
+        epoch = _Epoch(before, now, ran, hotkey, listed)
         following = []
         for takes, pool in variants:
             if netuid == ran:
@@ -182,25 +202,24 @@ def epoch_variants(before: Block, now: Block, key: PoolKey) -> list[tuple[dict[i
 
 def check_block(before: Block, now: Block, result: Result) -> None:
     """Compare every pool of a block with what follows from the block before."""
-    busy, epochs = now.has_stake_extrinsics(), now.epochs()
+    busy, epochs, renamed = now.has_stake_extrinsics(), now.epochs(), now.renamed_hotkeys()
     result.counts["epochs"] += len(epochs)
     result.counts["epoch blocks with stake extrinsics"] += bool(epochs) and busy
     result.counts["blocks with several epochs"] += len(epochs) > 1
-    if any(name in KEY_SWAPS for name, _ in now.subtensor_events()):
-        result.counts["blocks not compared (key swap)"] += 1
+    if any(name == NOT_REPLAYED for name, _ in now.subtensor_events()):
+        result.counts["blocks not compared"] += 1
         return
     for key in sorted(before.pools.keys() | now.pools.keys()):
         hotkey, netuid = key
         want = now.pools.get(key, Pool())
-        fitting = []
-        for takes, pool in epoch_variants(before, now, key):
-            scratch = {key: pool}
-            replay_extrinsics_of(scratch, now, key)
-            if scratch[key].same_as(want):
-                fitting.append(takes)
         changed = not before.pools.get(key, Pool()).same_as(want)
         result.counts["pool states"] += 1
         result.counts["pool states changed"] += changed
+        fitting = []
+        for takes, pool in [({}, Pool())] if hotkey in renamed.values() else epoch_variants(before, now, key):
+            replay_extrinsics(pool, now, netuid=netuid, names={hotkey, renamed.get(hotkey, hotkey)})
+            if pool.same_as(want):
+                fitting.append(takes)
         if not fitting:
             result.faults.append(f"block {now.number} {now.label!r}: pool {key} is not what follows")
             continue
@@ -223,24 +242,6 @@ def dividends_rao(block: Block, key: PoolKey) -> int:
     name = "TaoDividendsPerSubnet" if netuid == ROOT else "AlphaDividendsPerSubnet"
     table = block.table(name)
     return sum(table.get((ran, hotkey), 0) for ran in block.epochs() if netuid in (ROOT, ran))
-
-
-def replay_extrinsics_of(scratch: dict[PoolKey, Pool], block: Block, key: PoolKey) -> None:
-    """Apply the stake events that touch one pool."""
-    touching = Block.__new__(Block)
-    touching.events = [event for event in block.events if _touches(event, key)]
-    replay_extrinsics(scratch, touching)
-
-
-def _touches(event: dict[str, Any], key: PoolKey) -> bool:
-    attributes = event["attributes"]
-    if event["module"] != "SubtensorModule":
-        return False
-    if event["event"] in ("StakeAdded", "StakeRemoved"):
-        return (attributes[1], attributes[4]) == key
-    if event["event"] in ("AlphaRecycled", "AlphaBurned"):
-        return (attributes[1], attributes[3]) == key
-    return False
 
 
 def owner_sales(blocks: Iterable[Block], result: Result) -> Iterator[str]:

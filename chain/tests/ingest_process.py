@@ -5,11 +5,10 @@ import sys
 from pathlib import Path
 
 import django
+from django.conf import settings
 
 if __name__ == "__main__":
-    from rakeback import settings as product
-
-    product.DATABASES["default"]["NAME"] = os.environ["RAKEBACK_TEST_DATABASE"]
+    settings.DATABASES["default"]["NAME"] = os.environ["RAKEBACK_TEST_DATABASE"]
     django.setup()
     from chain.services import ingest_segment
 

@@ -11,15 +11,25 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection, connections, transaction
+from django.test import override_settings
 
 from chain import services
+from chain.locks import Lock
 from chain.models import Block, Gap, IngestRun, Network, Position, Yield
 from chain.queries import facts_sha256, holdings_at, last_block, positions_at, spot_price_rao
 from chain.segment import SegmentSource, write_segment
-from chain.services import CannotIngest, IngestStopped, check_positions, ingest_segment, record_segment
+from chain.services import (
+    CannotIngest,
+    IngestStopped,
+    check_positions,
+    ingest_new_blocks,
+    ingest_segment,
+    record_segment,
+)
 from chain.source import exchange_key
-from chain.tests.replay_node import Play, PlaySource
+from chain.tasks import ingest as ingest_task
+from chain.tests.replay_node import Play, PlaySource, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -261,8 +271,8 @@ def test_ch5_prices_are_known_from_pool_state_or_unknown(play: Play, segment: Pa
         "UPDATE chain_yield SET dividend_rao = -1",
         "UPDATE chain_yield SET pool_netuid = 7",
         "UPDATE chain_position SET share = 0",
-        "INSERT INTO chain_position (hotkey, netuid, coldkey, blocks, share) "
-        "SELECT hotkey, netuid, coldkey, blocks, share FROM chain_position LIMIT 1",
+        """INSERT INTO chain_position (hotkey, netuid, coldkey, blocks, share)
+        SELECT hotkey, netuid, coldkey, blocks, share FROM chain_position LIMIT 1""",
         "UPDATE chain_stakeevent SET alpha_rao = -1",
         "UPDATE chain_conversion SET alpha_rao = 0",
         "INSERT INTO chain_network (id, name, genesis_hash, ss58_prefix) VALUES (2, 'b', '0x', 42)",
@@ -273,3 +283,36 @@ def test_ch1_the_database_refuses_impossible_facts(segment: Path, sql: str) -> N
     ingest_segment(segment, last=70)
     with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql)
+
+
+def test_ch1_only_one_ingestion_runs_at_a_time(segment: Path) -> None:
+    other = connections.create_connection("default")
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [Lock.INGEST])
+        with pytest.raises(CannotIngest, match="another ingestion is running"):
+            ingest_segment(segment)
+        assert not IngestRun.objects.exists()
+    finally:
+        other.close()
+    ingest_segment(segment, last=5)
+
+
+def test_ch1_a_node_is_followed_from_where_the_facts_end(play: Play, segment: Path) -> None:
+    source = PlaySource(play)
+    with pytest.raises(CannotIngest, match="Say once where to begin"):
+        ingest_new_blocks(source, count_max=50)
+    ingest_segment(segment, last=30)
+    report = ingest_new_blocks(source, count_max=50)
+    assert report is not None
+    assert (report.first_block, report.last_block) == (31, 80)
+    ingest_new_blocks(source, count_max=50)
+    assert last_block().number == play.last  # type: ignore[union-attr]
+    assert ingest_new_blocks(source, count_max=50) is None
+
+
+def test_op3_the_scheduled_task_follows_the_configured_node(play: Play, segment: Path) -> None:
+    ingest_segment(segment, last=30)
+    with serving(play) as url, override_settings(RAKEBACK_NODE_URL=url):
+        assert ingest_task() == play.last - 30
+        assert ingest_task() == 0

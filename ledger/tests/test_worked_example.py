@@ -116,11 +116,18 @@ def test_le3_two_days_by_hand() -> None:
     ]
     assert legs_of(two) == {"TAKE": 500, "creative-builds": -83, "talisman": -74, "OWN_SHARE": -343}
     assert one.manifest["totals"] == {
-        "take_alpha_rao": 1_001,
-        "take_tao_rao": 403,
-        "partner_take_alpha_rao": 801,
-        "partner_take_tao_rao": 403,
-        "sold_alpha_rao": 600,
+        "pools": [
+            {
+                "hotkey": HOTKEY,
+                "netuid": 2,
+                "side": side,
+                "asset": asset,
+                "take_rao": take,
+                "partner_take_rao": partner_take,
+            }
+            for side, asset, take, partner_take in (("ALPHA", "ALPHA", 1_001, 801), ("ROOT", "TAO", 403, 403))
+        ],
+        "sold_alpha_rao": [{"netuid": 2, "alpha_rao": 600}],
         "realised_rao": 703,
         "commission_rao": 278,
         "own_share_rao": 425,

@@ -31,8 +31,8 @@ class Command(BaseCommand):
                 hotkeys = options["hotkey"] or list(Hotkey.objects.values_list("address", flat=True))
                 if not hotkeys:
                     raise CommandError("name at least one of your hotkeys with --hotkey SS58")
-                source = NodeSource(options["url"])
-                report = ingest(source, first=first, last=last, hotkeys=hotkeys, progress=progress)
+                with NodeSource(options["url"]) as source:
+                    report = ingest(source, first=first, last=last, hotkeys=hotkeys, progress=progress)
             else:
                 raise CommandError("give --segment FILE, or --url ws://… --from A --to B --hotkey SS58")
         except (BadSegment, CannotIngest, IngestStopped, SourceError) as error:

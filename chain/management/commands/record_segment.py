@@ -24,14 +24,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            header = record_segment(
-                NodeSource(options["url"]),
-                first=options["from"],
-                last=options["to"],
-                hotkeys=options["hotkey"],
-                path=options["out"],
-                progress=show_progress(self.stderr, options["verbosity"]),
-            )
+            with NodeSource(options["url"]) as source:
+                header = record_segment(
+                    source,
+                    first=options["from"],
+                    last=options["to"],
+                    hotkeys=options["hotkey"],
+                    path=options["out"],
+                    progress=show_progress(self.stderr, options["verbosity"]),
+                )
         except (
             BrokenChain,
             CannotIngest,

@@ -1,0 +1,185 @@
+"""The ledger's own pages: a block with all its delegators, a statement, and the page that closes days."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from django.views.generic import TemplateView, View
+
+from chain.models import Block, Yield
+from ledger import explaining
+from ledger.facts import SharesDisagree
+from ledger.models import Attribution, Period
+from ledger.queries import statement
+from ledger.readiness import check_day, next_day
+from ledger.services import CannotClose, close_due_days
+from ledger.statements import Statement
+from partners.models import Partner
+
+CLOSE = "ledger.close_period"
+ROWS_PER_PAGE = 100
+
+
+class Guarded(View):
+    """Lets in who has the right; the others get 403 before anything is looked at."""
+
+    model_admin: ModelAdmin[Any] = None  # type: ignore[assignment]
+    right: ClassVar[str] = ""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.has_perm(self.right):
+            raise PermissionDenied
+        return super().dispatch(request, *args, **kwargs)
+
+
+class Page(Guarded, TemplateView):
+    """A page in the admin's frame that shows and writes nothing."""
+
+    http_method_names = ["get", "head", "options"]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        self.request.current_app = self.model_admin.admin_site.name  # type: ignore[attr-defined]
+        frame = {**self.model_admin.admin_site.each_context(self.request), "opts": self.model_admin.opts}
+        return super().get_context_data(**frame, **kwargs)
+
+
+class BlockPage(Page):
+    """One block: every epoch in it, every delegator, and why each is whose."""
+
+    template_name = "admin/ledger/block.html"
+    right = "ledger.view_attribution"
+
+    def get_context_data(self, number: int, **kwargs: Any) -> dict[str, Any]:
+        context: dict[str, Any] = {"title": f"Block {number:,}", "number": number}
+        try:
+            found = explaining.explain(number)
+        except explaining.NotIngested:
+            context["newest"] = Block.objects.order_by("-number").first()
+            return super().get_context_data(**context, **kwargs)
+        except SharesDisagree as error:
+            context["problem"] = str(error)
+            return super().get_context_data(**context, **kwargs)
+        earning = Yield.objects.order_by("block_id")
+        context |= {
+            "found": found,
+            "epochs": [self._epoch(found, epoch) for epoch in found.epochs],
+            "before": earning.filter(block_id__lt=number).last(),
+            "after": earning.filter(block_id__gt=number).first(),
+        }
+        return super().get_context_data(**context, **kwargs)
+
+    def _epoch(self, found: explaining.Explanation, epoch: explaining.Epoch) -> dict[str, Any]:
+        asked = self.request.GET
+        name = f"page{epoch.source.pk}"
+        page = Paginator(epoch.shares, ROWS_PER_PAGE).get_page(asked.get(name))
+        rows = [(share, explaining.why(found, epoch.source, share.coldkey)) for share in page.object_list]
+        title = f"Subnet {epoch.source.netuid}, {epoch.source.get_side_display().lower()} stakers"
+        return {
+            "title": title,
+            "epoch": epoch,
+            "source": epoch.source,
+            "page": page,
+            "page_name": name,
+            "rows": rows,
+        }
+
+
+def find_statement(period: str, partner: str) -> tuple[Period, Partner, Statement]:
+    """Find a partner's statement of a closed period, or answer 404."""
+    row, whose = get_object_or_404(Period, key=period), get_object_or_404(Partner, slug=partner)
+    return row, whose, statement(whose, row)
+
+
+class StatementPage(Page):
+    """A statement to read and to print."""
+
+    template_name = "admin/ledger/statement.html"
+    right = "ledger.view_commissionline"
+
+    def get_context_data(self, period: str, partner: str, **kwargs: Any) -> dict[str, Any]:
+        row, whose, found = find_statement(period, partner)
+        blocks = (
+            Attribution.objects.filter(
+                source__block_id__gte=row.blocks.lower,
+                source__block_id__lt=row.blocks.upper,
+                source__partner_takes__partner=whose,
+            )
+            .order_by("source__block_id")
+            .values_list("source__block_id", flat=True)
+            .distinct()
+        )
+        return super().get_context_data(
+            title=f"Statement of {whose.name}, {row.key}",
+            period=row,
+            partner=whose,
+            statement=found,
+            blocks=list(blocks[:500]),
+            block_count=blocks.count(),
+            **kwargs,
+        )
+
+
+class StatementFile(Guarded):
+    """A statement as a file to download."""
+
+    http_method_names = ["get", "head", "options"]
+    right = "ledger.view_commissionline"
+    types: ClassVar[dict[str, str]] = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
+
+    def get(self, request: HttpRequest, period: str, partner: str, form: str) -> HttpResponse:
+        if form not in self.types:
+            raise Http404
+        _, _, found = find_statement(period, partner)
+        text = found.to_json() if form == "json" else found.to_csv()
+        name = f"statement-{found.partner}-{found.period}.{form}"
+        return HttpResponse(
+            text,
+            content_type=self.types[form],
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
+
+
+class ClosePage(Page):
+    """The checklist of the next day, and the button when it can close."""
+
+    template_name = "admin/ledger/close.html"
+    right = CLOSE
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        day = next_day()
+        return super().get_context_data(
+            title="Close due days",
+            ready=check_day(day) if day else None,
+            last_period=Period.objects.order_by("-start_at").first(),
+            **kwargs,
+        )
+
+
+class CloseConfirm(Guarded):
+    """Closes every due day."""
+
+    http_method_names = ["post"]
+    right = CLOSE
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        refusal = None
+        try:
+            closed = close_due_days(actor=request.user, now=timezone.now())
+        except CannotClose as error:
+            closed, refusal = error.closed, error
+        if closed:
+            messages.success(request, f"Closed {len(closed)}: {', '.join(period.key for period in closed)}.")
+        if refusal:
+            messages.error(request, str(refusal))
+            return HttpResponseRedirect(reverse("admin:ledger_close"))
+        if not closed:
+            messages.info(request, "No day is due. Nothing was done.")
+        return HttpResponseRedirect(reverse("admin:ledger_period_changelist"))
