@@ -34,6 +34,7 @@ from rakeback.chart import Chart, Day, draw
 SUBNETS_SHOWN_MAX = 5
 # A block takes 12 seconds; ten minutes without one is no chance.
 LAG_SECONDS_MAX = 600
+URGENCY = ("danger", "warning", "info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +75,27 @@ def add_to_index(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
     days = take_by_day() if may("chain.view_yield") else []
     series = choose_series(days)
     ledger = overview() if may("ledger.view_period") and may("ledger.view_entry") else None
-    figures, todos, tables = [], [], []
-    if may("chain.view_yield"):
-        totals = take_in_total()
+    figures: list[Figure] = []
+    todos: list[Todo] = []
+    tables: list[Table] = []
+    totals = take_in_total() if may("chain.view_yield") else None
+    if totals is not None:
         figures.append(take_figure(totals))
-        tables.append(take_table(totals))
     if ledger:
         figures.extend(ledger_figures(ledger))
         tables.append(partner_table(ledger))
         todos.extend(ledger_todos(ledger))
     if may("chain.view_block"):
         figures.extend(chain_figures(newest, now))
-        todos = [*chain_todos(newest, now), *todos]
+        todos.extend(chain_todos(newest, now))
     if may("payments.view_batch"):
         todos.extend(batch_todos())
+    if totals is not None:
+        tables.append(take_table(totals))
     return context | {
         "title": "Overview",
         "figures": figures,
-        "todos": todos,
+        "todos": sorted(todos, key=lambda todo: URGENCY.index(todo.tone)),
         "summaries": tables,
         "chart": draw_days(days, series) if days else None,
         "series": series,
@@ -175,8 +179,6 @@ def days_table(days: list[DayTake], series: list[Series]) -> Table:
             for day in reversed(days)
         ],
         note="Worth in TAO at the last price of each day",
-        link=reverse("take-csv"),
-        link_title="Download CSV",
     )
 
 
@@ -210,7 +212,7 @@ def take_table(totals: list[PoolTake]) -> Table:
 
 
 def ledger_figures(ledger: Overview) -> Iterator[Figure]:
-    """Attributed, owed, unpaid."""
+    """Attributed, owed, approved and not paid."""
     waiting = ledger.unattributed_count
     yields = Yield.objects.count()
     if not yields:
@@ -224,18 +226,17 @@ def ledger_figures(ledger: Overview) -> Iterator[Figure]:
         )
     if ledger.last_period is None:
         yield Figure("Owed to partners", UNKNOWN, "No day is closed yet.")
-        yield Figure("Unpaid", UNKNOWN, "No day is closed yet.")
+        yield Figure("Approved, unpaid", UNKNOWN, "No day is closed yet.")
         return
-    through = f"through {ledger.last_period.key}"
     yield Figure(
         "Owed to partners",
-        amount_html(ledger.payable_rao),
-        f"In no approved batch, {ledger.period_count:,} days {through}",
+        amount_html(ledger.payable_rao + ledger.in_flight_rao),
+        f"{ledger.period_count:,} closed days, through {ledger.last_period.key}",
     )
     yield Figure(
-        "Unpaid",
-        amount_html(ledger.payable_rao + ledger.in_flight_rao),
-        format_html("{} of it approved, not sent", amount_html(ledger.in_flight_rao)),
+        "Approved, unpaid",
+        amount_html(ledger.in_flight_rao),
+        format_html("{} more is owed in no approved batch", amount_html(ledger.payable_rao)),
     )
 
 
@@ -258,7 +259,7 @@ def partner_table(ledger: Overview) -> Table:
             Column("Take in TAO (base)", right=True),
             Column("Commission", right=True),
             Column("Owed", right=True),
-            Column("Approved, not sent", right=True),
+            Column("Of it approved", right=True),
             Column("Take not sold yet", right=True),
         ),
         [
@@ -271,7 +272,7 @@ def partner_table(ledger: Overview) -> Table:
                 f"{delegators.get(row.partner.pk, 0):,}" if closed else UNKNOWN,
                 amount_html(bases.get(row.partner.pk, 0) if closed else None),
                 amount_html(row.commission_rao if closed else None),
-                amount_html(row.payable_rao if closed else None),
+                amount_html(row.payable_rao + row.in_flight_rao if closed else None),
                 amount_html(row.in_flight_rao if closed else None),
                 amount_html(pending.get(row.partner.pk, 0) if closed else None),
             )
@@ -373,7 +374,11 @@ def chain_todos(newest: Block | None, now: datetime) -> Iterator[Todo]:
             "info",
             "hourglass_top",
             f"The newest block is {duration_text(now - newest.timestamp)} old",
-            format_html('Nothing newer was read. To follow the chain: <code class="rb-command">manage.py ingest --url wss://… --from {} --to …</code>', newest.number + 1),
+            format_html(
+                "Nothing newer was read. To follow the chain: "
+                '<code class="rb-command">manage.py ingest --url wss://… --from {} --to …</code>',
+                newest.number + 1,
+            ),
             reverse("admin:chain_ingestrun_changelist"),
             "Ingest runs",
         )  # fmt: skip
