@@ -62,7 +62,7 @@ def main() -> int:
     parser.add_argument("groups", nargs="*", metavar="|".join(GROUPS))
     groups = parser.parse_args().groups or list(GROUPS)
     if unknown := set(groups) - set(GROUPS):
-        parser.error(f"no group {sorted(unknown)[0]!r}; there are {', '.join(GROUPS)}")
+        parser.error(f"no group {min(unknown)!r}; there are {', '.join(GROUPS)}")
     if os.environ.get("DATABASE_URL"):
         parser.error("unset DATABASE_URL: the measurements make a throwaway database of their own")
     set_up()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.test import Client
 
 from partners.models import ApiKey
@@ -21,7 +23,7 @@ def run() -> None:
             raise SystemExit(f"{path}: {answer.status_code} {answer.content[:200]!r}")
         report(
             f"GET {path}, against health",
-            median_seconds(lambda path=path: client.get(f"/api/v1/{path}"), runs=10),
+            median_seconds(partial(client.get, f"/api/v1/{path}"), runs=10),
             "s",
             baseline,
         )

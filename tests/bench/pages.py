@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
@@ -27,7 +29,7 @@ def run() -> None:
             raise SystemExit(f"{url} does not answer")
         report(
             f"page {page}, against the live check",
-            median_seconds(lambda url=url: client.get(url), runs=10),
+            median_seconds(partial(client.get, url), runs=10),
             "s",
             baseline,
         )

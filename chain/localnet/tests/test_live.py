@@ -8,8 +8,8 @@ import pytest
 
 from chain.localnet import swap
 from chain.localnet.node import (
-    LocalNode,
     LocalnetUnavailable,
+    LocalNode,
     account,
     find_chopsticks,
     find_node,
