@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from chain.admin.cells import UNKNOWN, duration_text
 from chain.display import alpha_unit, amount_html
@@ -256,11 +256,11 @@ def partner_table(ledger: Overview) -> Table:
         (
             Column("Partner"),
             Column("Delegators", right=True),
-            Column("Take in TAO (base)", right=True),
+            Column("Base", right=True),
             Column("Commission", right=True),
             Column("Owed", right=True),
             Column("Of it approved", right=True),
-            Column("Take not sold yet", right=True),
+            Column("Not sold yet", right=True),
         ),
         [
             (
@@ -278,7 +278,7 @@ def partner_table(ledger: Overview) -> Table:
             )
             for row in ledger.partners
         ],
-        note=f"All closed days, through {ledger.last_period.key}"
+        note=f"Closed days through {ledger.last_period.key}; base is the take in TAO of their delegators"
         if ledger.last_period
         else "No day is closed yet",
         empty="No partners yet. Add the first one under Partners, with an agreement and the wallets they brought.",
@@ -292,7 +292,7 @@ def ledger_todos(ledger: Overview) -> Iterator[Todo]:
             "warning",
             "pie_chart",
             f"{ledger.unattributed_count:,} yields are not attributed",
-            format_html('The schedule does it, or now: <code class="rb-command">manage.py attribute</code>'),
+            mark_safe('The schedule does it, or now: <code class="rb-command">manage.py attribute</code>'),
             reverse("admin:chain_yield_changelist"),
             "Yields",
         )

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, TextFilter
 from unfold.decorators import display
@@ -25,7 +25,7 @@ from chain.models import Block, Hotkey
 from chain.tables import Table
 
 COUNT_MAX = 10_000
-INGEST_FIRST = format_html(
+INGEST_FIRST = mark_safe(
     'Read some first: <code class="rb-command">manage.py ingest --segment FILE</code> for a recorded '
     'segment, or <code class="rb-command">manage.py ingest --url wss://… --from A --to B --hotkey SS58</code> '
     "from a node."
@@ -176,6 +176,10 @@ def parse_block(text: str) -> int | None:
 class HotkeyFilter(DropdownFilter):  # type: ignore[misc]
     title = "hotkey"
     parameter_name = "hotkey"
+
+    def has_output(self) -> bool:
+        """Always: a filter without choices would be ignored, and the list would show more than was asked."""
+        return True
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         rows = Hotkey.objects.values_list("address", "label")

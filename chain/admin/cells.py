@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from chain.display import alpha_unit, amount_html
 from chain.models import Conversion, Side, StakeEvent, StakeKind, Yield
@@ -41,8 +41,8 @@ def yield_unit(row: Yield) -> str:
 def agreement_html(row: Yield) -> SafeString:
     """Say whether both methods give the same take."""
     if row.take_low_rao <= row.take_rao <= row.take_high_rao:
-        return format_html('<span class="rb-good">✓ agree</span>')
-    return format_html('<span class="rb-bad">✗ differ</span>')
+        return mark_safe('<span class="rb-good">✓ agree</span>')
+    return mark_safe('<span class="rb-bad">✗ differ</span>')
 
 
 def take_range_html(row: Yield) -> SafeString | str:

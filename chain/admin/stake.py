@@ -261,7 +261,6 @@ class HotkeyAdmin(ReadOnlyAdmin):
         "show_take",
         "show_root",
         "show_subnets",
-        "show_holders",
         "show_owner",
     ]
     fields = ["label", "show_address", "show_owner", "show_take", "show_first"]
@@ -314,10 +313,6 @@ class HotkeyAdmin(ReadOnlyAdmin):
     @display(description="Subnets")
     def show_subnets(self, row: Any) -> SafeString | str:
         return number(sum(1 for pool in row.pools if pool.netuid))
-
-    @display(description="Positions")
-    def show_holders(self, row: Any) -> SafeString | str:
-        return number(sum(pool.holders for pool in row.pools))
 
     @display(description="Ingested since block")
     def show_first(self, row: Hotkey) -> SafeString | str:

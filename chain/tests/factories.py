@@ -1,0 +1,147 @@
+"""Small makers of chain facts for the tests of pages and reads. A block every six hours from 2025-01-01."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from django.db.backends.postgresql.psycopg_any import NumericRange
+
+from chain.addresses import encode_address
+from chain.models import (
+    Block,
+    Conversion,
+    Gap,
+    Hotkey,
+    IngestRun,
+    PoolPrice,
+    Position,
+    Runtime,
+    StakeEvent,
+    Yield,
+)
+from chain.shares import U64F64_ONE
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+EVERY = timedelta(hours=6)
+TAO = 10**9
+
+
+def key(name: str) -> str:
+    """Make a valid address from a short name."""
+    return encode_address(name.encode().ljust(32, b"."))
+
+
+HOTKEY, OWNER = key("hotkey"), key("owner")
+
+
+def make_blocks(first: int, last: int) -> list[Block]:
+    """Make blocks `first` to `last`; block 1 is at START."""
+    runtime, _ = Runtime.objects.get_or_create(
+        spec_version=293, defaults={"metadata": b"", "metadata_sha256": "ab" * 32, "first_block": 1}
+    )
+    return Block.objects.bulk_create(
+        Block(
+            number=number,
+            hash=f"0x{number:064x}",
+            parent_hash=f"0x{number - 1:064x}",
+            timestamp=START + (number - 1) * EVERY,
+            runtime=runtime,
+        )
+        for number in range(first, last + 1)
+    )
+
+
+def make_yield(
+    block: int, *, netuid: int = 2, side: str = "ALPHA", hotkey: str = HOTKEY, **other: int
+) -> Yield:
+    """Make one yield; amounts can be given by field name."""
+    amounts = {
+        "dividend_rao": 900,
+        "take_rao": 100,
+        "pool_before_rao": 10_000,
+        "share_total": 10_000 * U64F64_ONE,
+    }
+    amounts |= other
+    return Yield.objects.create(
+        block_id=block,
+        netuid=netuid,
+        hotkey=hotkey,
+        side=side,
+        asset="TAO" if side == "ROOT" else "ALPHA",
+        pool_netuid=0 if side == "ROOT" else netuid,
+        owner=OWNER,
+        take_low_rao=amounts["take_rao"],
+        take_high_rao=amounts["take_rao"],
+        take_u16=5_898,
+        **amounts,
+    )
+
+
+def make_stake_event(block: int, index: int, coldkey: str = OWNER) -> StakeEvent:
+    """Make an unstake of alpha 2."""
+    return StakeEvent.objects.create(
+        block_id=block, event_index=index, extrinsic_index=1, extrinsic_hash="0x" + "cd" * 32, signer=coldkey,
+        call="SubtensorModule.remove_stake", kind="UNSTAKE", added=False, coldkey=coldkey, hotkey=HOTKEY, netuid=2,
+        tao_rao=2 * TAO, alpha_rao=3 * TAO, fee_rao=1_000, fee_asset="ALPHA",
+    )  # fmt: skip
+
+
+def make_conversion(block: int, index: int = 1) -> Conversion:
+    """Make the owner sell 3 alpha for 2 TAO."""
+    event = make_stake_event(block, index)
+    return Conversion.objects.create(
+        stake_event=event, block_id=block, hotkey=HOTKEY, owner=OWNER, netuid=2, alpha_rao=event.alpha_rao,
+        tao_rao=event.tao_rao, fee_alpha_rao=event.fee_rao,
+    )  # fmt: skip
+
+
+def make_price(block: int, netuid: int = 2, *, sqrt_price: int = U64F64_ONE) -> PoolPrice:
+    """Make a pool price; by default an alpha costs one TAO."""
+    return PoolPrice.objects.create(
+        block_id=block, netuid=netuid, tao_reserve_rao=TAO, alpha_reserve_rao=TAO, sqrt_price=sqrt_price
+    )
+
+
+def make_position(
+    coldkey: str, *, netuid: int = 2, first: int = 1, end: int | None = None, share: int = 100
+) -> Position:
+    """Make a position that holds over [first, end)."""
+    return Position.objects.create(
+        hotkey=HOTKEY,
+        netuid=netuid,
+        coldkey=coldkey,
+        blocks=NumericRange(first, end),
+        share=share * U64F64_ONE,
+    )
+
+
+def make_run(status: str = "DONE", *, error: str = "") -> IngestRun:
+    """Make a run over blocks 1 to 100."""
+    return IngestRun.objects.create(
+        source="segment test.gz", first_block=1, last_block=100, blocks_done=40, status=status, error=error,
+        started_at=START, finished_at=None if status == "RUNNING" else START + timedelta(seconds=75),
+    )  # fmt: skip
+
+
+def make_gap(first: int, end: int, kind: str = "READ_MISSING") -> Gap:
+    """Make an open gap over [first, end)."""
+    return Gap.objects.create(
+        kind=kind,
+        blocks=NumericRange(first, end),
+        reason="no answer for block",
+        detected_at=START,
+        detected_by=make_run(),
+    )
+
+
+def make_everything(count: int) -> None:
+    """Make `count` blocks with everything on each, and as many positions, hotkeys, gaps and runs."""
+    make_blocks(1, count)
+    for number in range(1, count + 1):
+        make_yield(number)
+        make_yield(number, side="ROOT")
+        make_conversion(number)
+        make_price(number)
+        make_position(key(f"holder{number}"))
+        Hotkey.objects.create(address=key(f"hot{number}") if number > 1 else HOTKEY, first_block=1)
+        make_gap(number * 10, number * 10 + 5)

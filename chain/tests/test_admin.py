@@ -1,0 +1,282 @@
+"""The chain's pages: nothing can be written, lists ask a fixed number of queries, filters and searches find."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from chain.admin import base
+from chain.models import Block, Conversion, Gap, Hotkey, IngestRun, Position, Runtime, StakeEvent, Yield
+from chain.tests.factories import (
+    HOTKEY,
+    OWNER,
+    TAO,
+    key,
+    make_blocks,
+    make_conversion,
+    make_everything,
+    make_gap,
+    make_position,
+    make_run,
+    make_yield,
+)
+
+pytestmark = pytest.mark.django_db
+
+MODELS = [Block, Yield, StakeEvent, Conversion, Position, Hotkey, Gap, IngestRun, Runtime]
+# Beside the session, the user, and the open gaps in the sidebar: the count, the rows, the hotkeys to filter by, ...
+QUERIES = {
+    Block: 2,
+    Yield: 3,
+    StakeEvent: 3,
+    Conversion: 3,
+    Position: 5,
+    Hotkey: 4,
+    Gap: 2,
+    IngestRun: 2,
+    Runtime: 2,
+}
+FRAME = 3
+
+
+@pytest.fixture
+def admin() -> Client:
+    """A browser of a superuser, who may do most."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    return client
+
+
+def list_url(model: type) -> str:
+    return reverse(f"admin:chain_{model.__name__.lower()}_changelist")
+
+
+def page_url(row: object) -> str:
+    return reverse(f"admin:chain_{type(row).__name__.lower()}_change", args=[row.pk])  # type: ignore[attr-defined]
+
+
+def text_of(client: Client, url: str) -> str:
+    """The page without tags, so that wording can be compared."""
+    response = client.get(url)
+    assert response.status_code == 200, url
+    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+
+
+def rows_of(client: Client, url: str) -> list[object]:
+    """The rows a list shows."""
+    return list(client.get(url).context["cl"].result_list)
+
+
+@pytest.mark.parametrize("size", [2, 40])
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_ui9_a_list_asks_as_many_queries_for_many_rows_as_for_few(
+    admin: Client, model: type, size: int
+) -> None:
+    make_everything(size)
+    with CaptureQueriesContext(
+        connection,
+    ) as asked:
+        assert admin.get(list_url(model)).status_code == 200
+    assert len(asked) == FRAME + QUERIES[model], [query["sql"][:200] for query in asked]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_ui9_every_fact_has_its_page(admin: Client, model: type) -> None:
+    make_everything(3)
+    row = model.objects.first()  # type: ignore[attr-defined]
+    assert admin.get(page_url(row)).status_code == 200
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_ui9_nobody_adds_changes_or_deletes_a_fact(admin: Client, model: type) -> None:
+    make_everything(2)
+    row = model.objects.first()  # type: ignore[attr-defined]
+    before = list(model.objects.order_by("pk").values())  # type: ignore[attr-defined]
+    name = model.__name__.lower()
+    assert admin.post(reverse(f"admin:chain_{name}_add"), {"number": 9}).status_code == 403
+    assert (
+        admin.post(reverse(f"admin:chain_{name}_delete", args=[row.pk]), {"post": "yes"}).status_code == 403
+    )
+    if model is not Hotkey:
+        assert admin.post(page_url(row), {"take_rao": 5, "reason": "x", "status": "DONE"}).status_code == 403
+    selected = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
+    admin.post(list_url(model), selected)
+    assert list(model.objects.order_by("pk").values()) == before  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_ui9_without_the_right_no_list_and_no_page_opens(model: type) -> None:
+    make_everything(1)
+    client = Client()
+    client.force_login(User.objects.create_user("stranger", is_staff=True))
+    assert client.get(list_url(model)).status_code == 403
+    assert client.get(page_url(model.objects.first())).status_code == 403  # type: ignore[attr-defined]
+
+
+def test_ui9_viewers_see_the_chain_and_only_operators_name_hotkeys(admin: Client) -> None:
+    hotkey = Hotkey.objects.create(address=HOTKEY, first_block=1)
+    wanted = {"label": "RT21", "address": OWNER, "first_block": 99}
+    for name, changed in [("viewer", False), ("approver", False), ("operator", True)]:
+        user = User.objects.create_user(name, is_staff=True)
+        user.groups.add(Group.objects.get(name=name))
+        client = Client()
+        client.force_login(user)
+        assert all(client.get(list_url(model)).status_code == 200 for model in MODELS), name
+        assert client.post(page_url(hotkey), wanted).status_code == (302 if changed else 403), name
+        hotkey.refresh_from_db()
+        assert (hotkey.label == "RT21") is changed
+    # The label and nothing else.
+    assert (hotkey.address, hotkey.first_block) == (HOTKEY, 1)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_ui9_an_empty_list_says_what_to_do_or_that_all_is_well(admin: Client, model: type) -> None:
+    said = text_of(admin, list_url(model))
+    assert {Gap: "No gaps", Position: "No positions", IngestRun: "Nothing was ingested yet"}.get(
+        model, "yet"
+    ) in said
+    if model is Gap:
+        assert "Every block that was asked for was read and proved" in said
+    elif model is Conversion:
+        assert "sells earned alpha for TAO" in said
+    else:
+        assert "manage.py ingest --segment FILE" in said
+
+
+def test_ui3_a_block_is_found_by_number_and_by_hash(admin: Client) -> None:
+    make_blocks(1, 20)
+    make_blocks(1_234, 1_234)
+    hash_of_17 = Block.objects.get(pk=17).hash
+    for wanted, numbers in [
+        ("17", [17]),
+        ("1,234", [1_234]),
+        (hash_of_17, [17]),
+        (hash_of_17[:-1].upper().replace("0X", "0x"), [17, 16]),
+        ("0xff", []),
+        ("no block", []),
+        ("21", []),
+    ]:
+        found = [row.number for row in rows_of(admin, f"{list_url(Block)}?q={wanted}")]  # type: ignore[attr-defined]
+        assert found == numbers or (len(numbers) > 1 and set(numbers) <= set(found)), wanted
+
+
+@pytest.mark.parametrize("model", [Block, Yield, StakeEvent, Conversion], ids=lambda model: model.__name__)
+def test_ui3_both_days_of_a_range_are_whole(admin: Client, model: type) -> None:
+    # Four blocks a day: 1 to 4 on 1 January, 5 to 8 on the second, 9 to 12 on the third.
+    make_everything(16)
+    field = "timestamp" if model is Block else "block__timestamp"
+
+    def numbers(query: str) -> set[int]:
+        rows = rows_of(admin, f"{list_url(model)}?{query}")
+        return {row.number if model is Block else row.block_id for row in rows}  # type: ignore[attr-defined]
+
+    assert numbers(f"{field}_from=2025-01-02&{field}_to=2025-01-03") == set(range(5, 13))
+    assert numbers(f"{field}_from=2025-01-04") == set(range(13, 17))
+    assert numbers(f"{field}_to=2025-01-01") == set(range(1, 5))
+    assert numbers(f"{field}_from=2026-01-01") == set()
+
+
+def test_ui3_a_day_that_is_none_is_said_and_shows_nothing_instead_of_all(admin: Client) -> None:
+    make_everything(2)
+    url = f"{list_url(Yield)}?block__timestamp_from=yesterday"
+    assert "&#x27;yesterday&#x27; is not a day" in text_of(admin, url)
+    assert rows_of(admin, url) == []
+    assert rows_of(admin, f"{list_url(Yield)}?netuid=two") == []
+
+
+def test_ui3_yields_are_filtered_by_hotkey_subnet_and_side(admin: Client) -> None:
+    make_blocks(1, 2)
+    wanted = make_yield(1, netuid=3)
+    make_yield(1, netuid=3, side="ROOT")
+    make_yield(1, netuid=2)
+    make_yield(2, netuid=3, hotkey=key("other"))
+    url = f"{list_url(Yield)}?hotkey={HOTKEY}&netuid=3&side__exact=ALPHA"
+    assert rows_of(admin, url) == [wanted]
+
+
+def test_ui3_a_yield_shows_both_methods(admin: Client) -> None:
+    make_blocks(1, 1)
+    row = make_yield(1, dividend_rao=5 * TAO, take_rao=7 * TAO, other_rao=TAO, pool_before_rao=40 * TAO)
+    said = text_of(admin, page_url(row))
+    assert "13.000000000 α2" in said, "growth of the pool: dividend, take and what is beside it"
+    assert "40.000000000 α2" in said
+    assert "The dividend allows a take of 7.000000000 α2" in said
+    assert "✓ agree" in said
+
+
+def test_ui3_a_block_shows_all_that_was_read_from_it_and_its_neighbours(admin: Client) -> None:
+    make_everything(3)
+    response = admin.get(page_url(Block.objects.get(pk=2)))
+    tables = {table.title: len(table.rows) for table in response.context["tables"]}
+    assert tables == {"Yields": 2, "Stake events": 1, "Conversions": 1, "Pool prices after this block": 1}
+    assert [text for _, text in response.context["page_links"]] == ["← Block 1", "Block 3 →"]
+    assert reverse("admin:ledger_block", args=[2]) in response.content.decode()
+
+
+def test_ui4_a_conversion_shows_its_exact_rate_and_where_the_tao_went(admin: Client) -> None:
+    make_blocks(1, 1)
+    said = text_of(admin, page_url(make_conversion(1)))
+    assert "0.666666666 TAO/α2" in said
+    assert "2,000,000,000 rao / 3,000,000,000 rao of alpha" in said
+    assert "Free balance" in said
+
+
+def test_ui2_positions_are_those_held_now_unless_asked_otherwise(admin: Client) -> None:
+    make_blocks(1, 9)
+    now, ended = make_position(key("a")), make_position(key("b"), end=5)
+    assert rows_of(admin, list_url(Position)) == [now]
+    assert rows_of(admin, f"{list_url(Position)}?held=ended") == [ended]
+    assert len(rows_of(admin, f"{list_url(Position)}?held=all")) == 2
+    assert rows_of(admin, f"{list_url(Position)}?held=all&q={key('b')}") == [ended]
+
+
+def test_ui2_a_position_is_worth_a_dash_until_an_epoch_shows_its_worth(admin: Client) -> None:
+    make_blocks(1, 2)
+    position = make_position(key("a"), share=100)
+    assert "Worth now –" in text_of(admin, page_url(position))
+    # 10,000 rao over 10,000 shares, 100 rao of take minted at that price, then 900 rao for all 10,100 shares.
+    make_yield(2)
+    assert f"Worth now 0.{100 * 11_000 // 10_100:09d} α2" in text_of(admin, page_url(position))
+
+
+def test_ui6_a_gap_says_what_to_do_until_it_is_resolved(admin: Client) -> None:
+    gap = make_gap(12, 21)
+    assert "manage.py ingest --url wss://… --from 12 --to 20" in text_of(admin, page_url(gap))
+    assert rows_of(admin, f"{list_url(Gap)}?status=resolved") == []
+    gap.resolved_at, gap.resolved_by = gap.detected_at, gap.detected_by
+    gap.save()
+    assert "Nothing: the blocks are stored." in text_of(admin, page_url(gap))
+    assert rows_of(admin, f"{list_url(Gap)}?status=open") == []
+
+
+@pytest.mark.parametrize("kind", Gap.Kind.values)
+def test_ui6_every_kind_of_gap_has_its_advice(admin: Client, kind: str) -> None:
+    assert "manage.py ingest" in text_of(admin, page_url(make_gap(1, 2, kind)))
+
+
+def test_ui8_a_run_shows_progress_duration_and_error(admin: Client) -> None:
+    make_run("FAILED", error="SourceError: the node closed the connection")
+    said = text_of(admin, list_url(IngestRun))
+    assert "40 of 100" in said
+    assert "1 min 15 s" in said
+    assert "the node closed the connection" in said
+
+
+def test_ui9_a_big_table_is_counted_to_a_limit(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_blocks(1, 60)
+    monkeypatch.setattr(base, "COUNT_MAX", 55)
+    assert "more than 55 blocks" in text_of(admin, list_url(Block))
+    # What can be paged through still can.
+    assert len(rows_of(admin, f"{list_url(Block)}?p=2")) == 5
+
+
+def test_ui9_the_take_rate_is_shown_as_people_know_it(admin: Client) -> None:
+    # 5,898 of 65,535 is 8.9998 %; cut it would read 8.99 %.
+    make_blocks(1, 1)
+    assert "Take rate 9 %" in text_of(admin, page_url(make_yield(1)))
