@@ -34,8 +34,12 @@ serve: $(VENV)/ok ## run the web server, a worker and the scheduler (PORT=8000)
 test: $(VENV)/ok-dev ## run the tests (ARGS="-k name")
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 2)
 
-localnet: $(VENV)/ok-dev ## run the tests that need a local Subtensor node
-	@$(BIN)/python -m pytest -m localnet $(ARGS)
+localnet: $(VENV)/ok-dev ## play a real Subtensor runtime here and serve it (needs Node and CHAIN_SPEC)
+	@if [ -z "$$CHOPSTICKS_DIR" ] && [ ! -d chain/localnet/node_modules ] && command -v npm >/dev/null 2>&1; then \
+		echo "Installing chopsticks …"; \
+		npm install --silent --no-fund --no-audit --no-package-lock --ignore-scripts --omit=optional \
+			--prefix chain/localnet; fi
+	@$(BIN)/python -m chain.localnet.scenario $(or $(ARGS),--keep-alive)
 
 bench: $(VENV)/ok-dev ## measure the hot paths
 	@$(BIN)/python -m tests.bench $(ARGS)

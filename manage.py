@@ -12,7 +12,9 @@ WITHOUT_DATABASE = frozenset(
 
 
 # Commands that look at or change migrations themselves.
-WITHOUT_MIGRATING = frozenset({"migrate", "makemigrations", "showmigrations", "sqlmigrate", "check", "dbshell"})
+WITHOUT_MIGRATING = frozenset(
+    {"migrate", "makemigrations", "showmigrations", "sqlmigrate", "check", "dbshell"}
+)
 
 
 def needs_database(arguments: list[str]) -> bool:

@@ -157,7 +157,7 @@ def _rows_of(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, R
         set(roll_ups),
         {
             (key.hotkey, key.netuid, key.side, key.coldkey, key.partner_id or None, amount)
-            for key, amount in result.roll_ups.items()
+            for key, amount in result.roll_up_rows()
         },
     )
     sold = ConversionAllocation.objects.filter(period=period).values_list(

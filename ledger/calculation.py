@@ -93,17 +93,27 @@ class RollUpKey:
     partner_id: int
 
 
+Pool = tuple[str, int, str]  # hotkey, netuid, side
+
+
 @dataclass(slots=True)
 class Calculation:
     """Everything that closing a period writes, and the digests its manifest names."""
 
     parts: dict[int, list[Part]] = field(default_factory=dict)
     digests: dict[int, str] = field(default_factory=dict)
-    roll_ups: dict[RollUpKey, int] = field(default_factory=lambda: defaultdict(int))
+    roll_ups: dict[Pool, dict[tuple[str, int], int]] = field(default_factory=dict)
     sold: list[tuple[int, Sold]] = field(default_factory=list)
     bases: dict[LineKey, int] = field(default_factory=lambda: defaultdict(int))
     sold_by_netuid: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     realised_rao: int = 0
+
+    def roll_up_rows(self) -> Iterator[tuple[RollUpKey, int]]:
+        """Give (key, take) of each delegator in order; who earned nothing is left out."""
+        for pool in sorted(self.roll_ups):
+            for (coldkey, partner_id), amount in sorted(self.roll_ups[pool].items()):
+                if amount:
+                    yield RollUpKey(*pool, coldkey, partner_id), amount
 
     def lines(self) -> Iterator[tuple[LineKey, int, int]]:
         """Give (key, base, commission) of each line in order."""
@@ -162,18 +172,24 @@ def _attribute(source: Earned, book: RuleBook, listed: frozenset[str], result: C
     """Group the shares of one yield by winning agreement, and add them to the roll-ups."""
     takes: dict[tuple[int | None, int | None, int], list[int]] = defaultdict(list)
     pool = (source.hotkey, source.netuid, source.side)
+    rolled = result.roll_ups.setdefault(pool, {})
+    own = takes[None, None, 0]
     for coldkey, amount in source.shares:
         # Most holders are on nobody's list; asking the book about each of them would cost most of the run.
         winner = (
             book.winner(Delegation(coldkey, *pool, source.block, source.at)) if coldkey in listed else None
         )
-        owner = (winner.partner_id, winner.agreement_id, winner.rate_bps) if winner else (None, None, 0)
-        takes[owner].append(amount)
-        if amount:
-            result.roll_ups[RollUpKey(*pool, coldkey, owner[0] or 0)] += amount
+        if winner is None:
+            own.append(amount)
+            key = coldkey, 0
+        else:
+            takes[winner.partner_id, winner.agreement_id, winner.rate_bps].append(amount)
+            key = coldkey, winner.partner_id
+        rolled[key] = rolled.get(key, 0) + amount
     parts = [
         Part(partner, agreement, rate, len(amounts), sum(amounts))
         for (partner, agreement, rate), amounts in sorted(takes.items(), key=lambda item: item[0][1] or 0)
+        if amounts
     ]
     if sum(part.take_rao for part in parts) != source.take_rao:
         raise AssertionError(f"the parts of block {source.block} do not add up to its take")

@@ -9,12 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 
+from django.db.backends.postgresql.psycopg_any import NumericRange
 from django.db.models import Exists, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce
 
 from chain.fields import RaoField
-from chain.models import Asset, Conversion, Yield
-from chain.queries import positions_at
+from chain.models import Asset, Conversion, Position, Yield
 from ledger.attribution import CannotSplit, split
 from ledger.calculation import Earned, OpenLot, Part, Sale
 from ledger.models import PartnerTake
@@ -25,28 +25,58 @@ class SharesDisagree(ValueError):
     cannot help."""
 
 
-def holders_of(source: Yield) -> list[tuple[str, int]]:
+class Holders:
+    """The holders of pools over a range of blocks, each pool read once; a day's epochs ask for them thousands of
+    times."""
+
+    def __init__(self, first: int, last: int) -> None:
+        """Serve states after blocks `first` to `last`, both included."""
+        self._range = NumericRange(first, last + 1)
+        self._pools: dict[tuple[str, int], list[tuple[str, int, int, int | None]]] = {}
+
+    def at(self, hotkey: str, netuid: int, block: int) -> list[tuple[str, int]]:
+        """List (coldkey, raw share bits) of a pool in the state after `block`, sorted by coldkey."""
+        if block not in self._range:
+            raise ValueError(f"block {block} is not in {self._range}")
+        pool = self._pools.get((hotkey, netuid))
+        if pool is None:
+            pool = self._pools[hotkey, netuid] = self._read(hotkey, netuid)
+        return [
+            (coldkey, share)
+            for coldkey, share, since, until in pool
+            if since <= block and (until is None or block < until)
+        ]
+
+    def _read(self, hotkey: str, netuid: int) -> list[tuple[str, int, int, int | None]]:
+        rows = Position.objects.filter(hotkey=hotkey, netuid=netuid, blocks__overlap=self._range)
+        values = rows.values_list("coldkey", "share", "blocks")
+        # Sorted here: the order of text in the database depends on its locale.
+        return sorted((coldkey, share, blocks.lower or 0, blocks.upper) for coldkey, share, blocks in values)
+
+
+def holders_of(source: Yield, holders: Holders | None = None) -> list[tuple[str, int]]:
     """List (coldkey, raw share bits) of those who held a yield's pool when it was earned: after the parent block.
 
     :raises SharesDisagree: when their shares do not add up to the pool's.
     """
-    holders = positions_at(source.hotkey, source.pool_netuid, source.block_id - 1)
-    found = sum(share for _, share in holders)
-    if found != source.share_total:
+    parent = source.block_id - 1
+    found = (holders or Holders(parent, parent)).at(source.hotkey, source.pool_netuid, parent)
+    total = sum(share for _, share in found)
+    if total != source.share_total:
         raise SharesDisagree(
-            f"{_where(source)}: the {len(holders)} known holders have {found} share bits, "
+            f"{_where(source)}: the {len(found)} known holders have {total} share bits, "
             f"the pool has {source.share_total}"
         )
-    return holders
+    return found
 
 
-def shares_of(source: Yield) -> list[tuple[str, int]]:
+def shares_of(source: Yield, holders: Holders | None = None) -> list[tuple[str, int]]:
     """Split a yield's take over the coldkeys that earned it.
 
     :raises SharesDisagree: when the holders' shares do not add up to the pool's, or nobody held any.
     """
     try:
-        return split(source.take_rao, holders_of(source))
+        return split(source.take_rao, holders_of(source, holders))
     except CannotSplit as error:
         raise SharesDisagree(f"{_where(source)}: {error}") from error
 
@@ -57,6 +87,7 @@ def _where(source: Yield) -> str:
 
 def read_earned(first: int, last: int) -> Iterator[Earned]:
     """Read the yields of blocks `first` to `last`, both included, in chain order, with their shares."""
+    holders = Holders(first - 1, last - 1)
     sources = Yield.objects.filter(block__number__range=(first, last)).select_related("block")
     for source in sources.order_by("block_id", "netuid", "hotkey", "side").iterator(chunk_size=500):
         yield Earned(
@@ -68,7 +99,7 @@ def read_earned(first: int, last: int) -> Iterator[Earned]:
             source.side,
             source.asset,
             source.take_rao,
-            shares_of(source),
+            shares_of(source, holders),
         )
 
 

@@ -24,7 +24,7 @@ CSV_COLUMNS = (
     "content_hash",
 )
 # A spreadsheet takes a cell that starts with one of these for a formula; the last four are full-width forms.
-_FORMULA_STARTS = tuple("=+-@\t\r\n\0") + ("\uff1d", "\uff0b", "\uff0d", "\uff20")
+_FORMULA_STARTS = (*"=+-@\t\r\n\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass(frozen=True, slots=True)

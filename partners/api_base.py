@@ -6,12 +6,13 @@ shows nobody's rows in particular; one that says neither is closed to bound keys
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, ClassVar, cast
 
 from django.db.models import QuerySet
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import exceptions, mixins, serializers, status, viewsets
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.pagination import LimitOffsetPagination
@@ -22,6 +23,7 @@ from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 from rest_framework.views import exception_handler as rest_exception_handler
 
+from chain.models import Block
 from partners.models import ApiKey
 
 KEY_HEADER = "X-API-Key"
@@ -37,7 +39,8 @@ class KeyHolder:
 
     def __init__(self, key: ApiKey) -> None:
         self.key = key
-        self.pk = key.pk
+        # Named in logs: the part of the key that is shown in the admin, not the hash.
+        self.pk = key.prefix
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -161,13 +164,33 @@ def read_query(request: Request, form: type[serializers.Serializer[Any]], *also:
     return dict(query.validated_data)
 
 
-class Span(Query):
-    """A half-open span of time, for lists of what happened in it."""
+@extend_schema_field(
+    {"oneOf": [{"type": "string", "format": "date-time"}, {"type": "integer", "minimum": 0}]}
+)
+class MomentField(serializers.DateTimeField):
+    """A UTC time, a day (its start), or a block number, which stands for the time of that block."""
 
-    start = serializers.DateTimeField(
-        required=False, default_timezone=UTC, help_text="From, included. A day alone means its start in UTC."
+    default_error_messages = {
+        "invalid": "is no UTC time like 2025-08-01T12:00:00Z, no day like 2025-08-01 and no block number."
+    }
+
+    def to_internal_value(self, value: Any) -> Any:
+        text = str(value)
+        if not (text.isascii() and text.isdigit() and len(text) <= 18):
+            return super().to_internal_value(value)
+        block = Block.objects.filter(number__gte=int(text)).order_by("number").first()
+        return block.timestamp if block else datetime.max.replace(tzinfo=UTC)
+
+
+class Span(Query):
+    """A half-open span, for lists of what happened in it."""
+
+    start = MomentField(
+        required=False,
+        default_timezone=UTC,
+        help_text="From, included: a UTC time, a day (its start), or a block number.",
     )
-    end = serializers.DateTimeField(required=False, default_timezone=UTC, help_text="Until, excluded.")
+    end = MomentField(required=False, default_timezone=UTC, help_text="Until, excluded; the same forms.")
 
     first_name: ClassVar[str] = "start"
     last_name: ClassVar[str] = "end"
@@ -209,9 +232,7 @@ class ApiSchema(AutoSchema):
         for code, description in errors.items():
             if code not in bodies:
                 answer: dict[str, Any] = self._get_response_for_code(ErrorSerializer, code)  # type: ignore[no-untyped-call]
-                bodies[code] = answer | {
-                    "description": description
-                }
+                bodies[code] = answer | {"description": description}
         return bodies
 
 

@@ -32,6 +32,12 @@ def reason_field() -> forms.CharField:
     )
 
 
+def _shrink_notes(form: forms.BaseForm) -> None:
+    # Those who may only look have no such field.
+    if "notes" in form.fields:
+        form.fields["notes"].widget.attrs["rows"] = 3
+
+
 class RateField(forms.CharField):
     """A rate typed as `33`, `33.5 %` or `3350 bps`, as whole basis points."""
 
@@ -50,7 +56,7 @@ class RateField(forms.CharField):
 
         :raises ValidationError: when it is no rate, finer than a basis point, or above 100 %.
         """
-        text = super().to_python(value).lower().replace(" ", "")
+        text = (super().to_python(value) or "").lower().replace(" ", "")
         if not text:
             return None
         number, in_bps = text.removesuffix("bps").removesuffix("%"), text.endswith("bps")
@@ -69,7 +75,7 @@ class RateField(forms.CharField):
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Compare basis points, so that `33` and `33 %` are the same."""
         try:
-            return self.to_python(data) != initial
+            return bool(self.to_python(data) != initial)
         except ValidationError:
             return True
 
@@ -100,7 +106,7 @@ class TaoField(forms.CharField):
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Compare rao, so that `1` and `1.0` are the same."""
         try:
-            return self.to_python(data) != (initial or 0)
+            return bool(self.to_python(data) != (initial or 0))
         except ValidationError:
             return True
 
@@ -110,7 +116,7 @@ class MomentField(forms.SplitDateTimeField):
 
     widget = UnfoldAdminSplitDateTimeWidget
 
-    def compress(self, data_list: list[Any]) -> datetime | None:
+    def compress(self, data_list: Any) -> datetime | None:
         """Put the two together; a day without a time begins at midnight."""
         if data_list and data_list[0] and data_list[1] in self.empty_values:
             data_list = [data_list[0], time()]
@@ -121,6 +127,10 @@ class ReasonForm(forms.ModelForm):  # type: ignore[type-arg]
     """A model form that also asks why; the admin writes the answer into the history."""
 
     reason = reason_field()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _shrink_notes(self)
 
 
 class PartnerForm(ReasonForm):
@@ -157,8 +167,7 @@ class AgreementInlineForm(forms.ModelForm):  # type: ignore[type-arg]
             self.initial["minimum_payout"] = agreement.minimum_payout_rao
             self.initial["effective_from"] = agreement.effective.lower
             self.initial["effective_until"] = agreement.effective.upper
-        if "notes" in self.fields:
-            self.fields["notes"].widget.attrs["rows"] = 2
+        _shrink_notes(self)
 
     def clean(self) -> dict[str, Any]:
         """Put the values into the agreement as it is stored."""
@@ -190,7 +199,7 @@ class AgreementForm(AgreementInlineForm):
         return values
 
 
-class AgreementFormSet(PaginationInlineFormSet):  # type: ignore[misc]
+class AgreementFormSet(PaginationInlineFormSet):
     """All agreements of one partner, saved together and therefore compared with each other."""
 
     def clean(self) -> None:
@@ -234,7 +243,7 @@ class WalletForm(ReasonForm):
         return values
 
 
-class ReasonActionForm(ActionForm):  # type: ignore[misc]
+class ReasonActionForm(ActionForm):
     """The bar of bulk actions, with a reason."""
 
     reason = forms.CharField(
@@ -251,13 +260,13 @@ class ReasonActionForm(ActionForm):  # type: ignore[misc]
     )
 
 
-class WalletImportForm(ImportForm):  # type: ignore[misc]
+class WalletImportForm(ImportForm):
     """The upload of a wallet list."""
 
     reason = reason_field()
 
 
-class WalletConfirmForm(ConfirmImportForm):  # type: ignore[misc]
+class WalletConfirmForm(ConfirmImportForm):
     """The confirmation of an upload, which carries the reason on."""
 
     reason = forms.CharField(required=False, max_length=REASON_LENGTH_MAX, widget=forms.HiddenInput)

@@ -119,7 +119,7 @@ def _compare(change: Change, before: dict[str, Any] | None, names: _Names) -> It
     model = MODELS[change.kind]
     removed = change.what == Change.What.DELETE
     for field in model._meta.concrete_fields:
-        column = field.column
+        column = str(field.column)
         if column in _HIDDEN:
             continue
         # A removal stores what was removed, so its values are the ones before it.
@@ -134,7 +134,7 @@ def _show(field: models.Field[Any, Any], value: Any, names: _Names) -> str:
     if value is None or value == "":
         return _EMPTY
     if field.column in ("partner_id", "agreement_id"):
-        return names.of(field.column, value)
+        return names.of(str(field.column), value)
     if field.choices:
         return str(dict(field.flatchoices).get(value, value))
     if isinstance(value, bool):

@@ -30,13 +30,14 @@ Model = TypeVar("Model", bound=models.Model)
 
 def tracked() -> Callable[[type[Model]], type[Model]]:
     """Record every insert, update and delete of the model, with who and why beside the values."""
-    return pghistory.track(
+    decorate: Callable[[type[Model]], type[Model]] = pghistory.track(
         pghistory.InsertEvent(),
         pghistory.UpdateEvent(),
         pghistory.DeleteEvent(),
         context_field=pghistory.ContextJSONField(),
         context_id_field=pghistory.ContextUUIDField(),
     )
+    return decorate
 
 
 def validate_address(address: str) -> None:

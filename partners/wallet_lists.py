@@ -135,7 +135,7 @@ def _cell(cell: Any) -> Any:
         raise ValueError(
             f"Begins with {cell[0]!r}, which a spreadsheet takes for a formula. Put ' before it to keep it."
         )
-    for letter in cell:
+    for letter in "" if cell.isprintable() else cell:
         if letter in _INVISIBLE or (unicodedata.category(letter) == "Cc" and letter not in "\n\t"):
             raise ValueError(f"Contains the invisible character U+{ord(letter):04X}. Type the text anew.")
     return cell.strip(" ")
@@ -235,7 +235,7 @@ class WalletResource(resources.ModelResource):
     def import_instance(self, instance: Wallet, row: Any, **kwargs: Any) -> None:
         """Take over the values of the row and remember which of them differ."""
         read, self._changes = self._row, []
-        if instance.pk is None:
+        if instance._state.adding:
             instance.partner, instance.chain, instance.address = read.partner, read.chain, read.address
             instance.introduced_date = read.introduced_date
             instance.is_active = read.is_active is not False
@@ -253,7 +253,7 @@ class WalletResource(resources.ModelResource):
         self, instance: Wallet, original: Any, row: Any, import_validation_errors: Any = None
     ) -> bool:
         """Skip a wallet that is already as listed, so that no history is written."""
-        return instance.pk is not None and not self._changes
+        return not instance._state.adding and not self._changes
 
     def get_bulk_update_fields(self) -> list[str]:
         """Name all that a list can change; never whose a wallet is."""

@@ -21,6 +21,8 @@ from rakeback.embedded.home import Home, HomeError
 from rakeback.env import Environment
 from rakeback.logs import logging_config
 
+# Named in the manifest of every period that is closed.
+CODE_VERSION = __version__
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 _env = Environment(os.environ)
@@ -175,6 +177,15 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = "UTC"
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+
+# Empty: blocks come from recorded segments only, and nothing is read by itself.
+RAKEBACK_NODE_URL = _env.text(
+    "RAKEBACK_NODE_URL",
+    rule="the WebSocket address of a Subtensor node",
+    example="ws://127.0.0.1:9944",
+    default="",
+    accepts=lambda url: url.startswith(("ws://", "wss://")),
+)
 
 # The order of changes within one transaction is part of the history.
 PGHISTORY_CREATED_AT_FUNCTION = "CLOCK_TIMESTAMP()"

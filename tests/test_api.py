@@ -201,6 +201,14 @@ def test_ap1_lists_are_narrowed_by_their_parameters(world: World) -> None:
         ({"from": later}, 0),
     ):
         assert len(call.rows("conversions", **parameters)) == count, parameters
+    number = world.block.number
+    for parameters, count in (
+        ({"from": number}, 1),
+        ({"to": number}, 0),
+        ({"from": number, "to": number + 1}, 1),
+        ({"from": number + 1}, 0),
+    ):
+        assert len(call.rows("conversions", **parameters)) == count, parameters
     day = world.period.start_at
     assert len(call.rows("attributions", start=day.isoformat())) == 2
     assert len(call.rows("attributions", end=day.isoformat())) == 0

@@ -121,12 +121,12 @@ def read_state(node: LocalNode, block_hash: str) -> dict[str, str]:
         keys += page
         page = node.rpc("state_getKeysPaged", "0x", PAGE, page[-1], block_hash) if len(page) == PAGE else []
     keys = [key for key in keys if key != CODE_KEY]
-    state: dict[str, str] = {}
-    for at in range(0, len(keys), PAGE):
-        for key, value in node.rpc("state_queryStorageAt", keys[at : at + PAGE], block_hash)[0]["changes"]:
-            if value is not None:
-                state[key] = value
-    return state
+    return {
+        key: value
+        for at in range(0, len(keys), PAGE)
+        for key, value in node.rpc("state_queryStorageAt", keys[at : at + PAGE], block_hash)[0]["changes"]
+        if value is not None
+    }
 
 
 def plain(value: Any) -> Any:

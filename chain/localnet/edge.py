@@ -255,7 +255,7 @@ def three_epochs(s: Stage) -> None:
 
 
 def dust_and_burns(s: Stage) -> None:
-    """Positions that shrink to almost nothing; alpha recycled and burned; stake that reaches or leaves an owner otherwise."""
+    """Positions that shrink to almost nothing; alpha recycled and burned; stake that an owner gains or gives otherwise."""
     at(
         s,
         (A,),

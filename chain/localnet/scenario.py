@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     variant = VARIANTS[arguments.variant]
     with LocalNode(port=arguments.port) as node:
         started = time.monotonic()
-        stage = Stage(node, variant.CAST, report=(lambda text: None) if arguments.quiet else _say)
+        stage = Stage(node, variant.CAST, report=(lambda _: None) if arguments.quiet else _say)
         variant.play(stage)
         played = time.monotonic()
         summary = {

@@ -97,7 +97,7 @@ class Stage:
     """Submits what a play asks for, builds block after block and keeps their labels."""
 
     def __init__(
-        self, node: LocalNode, cast: Cast, *, report: Callable[[str], None] = lambda text: None
+        self, node: LocalNode, cast: Cast, *, report: Callable[[str], None] = lambda _: None
     ) -> None:
         self.node = node
         self.cast = cast

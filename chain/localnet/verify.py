@@ -305,10 +305,11 @@ def main() -> int:
     result = verify(blocks)
     names = {entry["ss58"]: name for name, entry in document["accounts"].items()}
     lines = [*day_table(blocks, result), *owner_sales(blocks, result)] if arguments.tables else []
-    for line in [*lines, *result.faults]:
-        for address, name in names.items():
-            line = line.replace(address, name)
-        print(line)
+    text = "\n".join([*lines, *result.faults])
+    for address, name in names.items():
+        text = text.replace(address, name)
+    if text:
+        print(text)
     for name, count in sorted(result.counts.items()):
         print(f"{name}: {count}")
     print(f"exact: {result.counts['pool states exact']} of {result.counts['pool states']} pool states")

@@ -11,11 +11,24 @@ import gzip
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
+
+METHODS = [
+    *("chain_getBlock", "chain_getBlockHash", "chain_getFinalizedHead", "chain_getHead", "chain_getHeader"),
+    *(
+        "rpc_methods",
+        "state_getKeysPaged",
+        "state_getMetadata",
+        "state_getRuntimeVersion",
+        "state_getStorage",
+    ),
+    *("state_getStorageAt", "state_queryStorageAt", "system_chain", "system_properties"),
+]
 
 DATA = Path(__file__).parent / "data"
 
@@ -49,7 +62,11 @@ class Play:
     def answer(self, method: str, params: list[Any]) -> Any:
         """Answer one read as a node would. :raises KeyError: for what it cannot answer."""
         match method, params:
-            case "chain_getFinalizedHead", _:
+            case "rpc_methods", _:
+                return {"methods": METHODS}
+            case "state_getStorageAt" | "state_getStorage", [key, block_hash]:
+                return self._states[block_hash][0].get(key)
+            case "chain_getFinalizedHead" | "chain_getHead", _:
                 return self.blocks[self.last]["hash"]
             case "chain_getBlockHash", [0]:
                 return self.recording["genesis_hash"]
@@ -107,14 +124,15 @@ def serving(play: Play) -> Iterator[str]:
     """Serve a play on a free port of this machine; gives the URL."""
 
     def handle(connection: ServerConnection) -> None:
-        for message in connection:
-            request = json.loads(message)
-            answer: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
-            try:
-                answer["result"] = play.answer(request["method"], request["params"])
-            except KeyError as error:
-                answer["error"] = {"code": -32601, "message": f"unknown {error}"}
-            connection.send(json.dumps(answer))
+        with suppress(ConnectionClosed):
+            for message in connection:
+                request = json.loads(message)
+                answer: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
+                try:
+                    answer["result"] = play.answer(request["method"], request["params"])
+                except KeyError as error:
+                    answer["error"] = {"code": -32601, "message": f"unknown {error}"}
+                connection.send(json.dumps(answer))
 
     with serve(handle, "127.0.0.1", 0, max_size=None) as server:
         thread = threading.Thread(target=server.serve_forever)

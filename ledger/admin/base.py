@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.admin import ModelAdmin
 
 
@@ -17,6 +19,29 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     # Says on an empty list what to do first (templates/unfold/helpers/empty_results.html).
     empty_title = ""
     empty_text = ""
+
+    def page_of(self, row: Any) -> str | None:
+        """Give the page on which a row is shown, where that is not a form of its own."""
+        return None
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Lead to the page of the row, or show its form, which cannot be saved."""
+        row = self.get_object(request, unquote(object_id))
+        if row is not None and not self.has_view_permission(request, row):
+            raise PermissionDenied
+        page = None if row is None else self.page_of(row)
+        if page is not None:
+            return HttpResponseRedirect(page)
+        return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], **kwargs: Any
+    ) -> HttpResponse:
+        # Unfold's button to leave a form is called Close, which means something else here.
+        context["show_close"] = False
+        return super().render_change_form(request, context, **kwargs)  # type: ignore[no-any-return]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -6,10 +6,10 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet, Sum
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
 from unfold.admin import TabularInline
+from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
 from chain.display import address_html, amount_html
@@ -64,22 +64,16 @@ class AttributionAdmin(ReadOnlyAdmin):
         own = [path("block/<int:number>/", page, name="ledger_block")]
         return own + super().get_urls()  # type: ignore[no-any-return]
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
+    def page_of(self, row: Attribution) -> str:
         """Lead to the block, where the whole attribution is shown."""
-        row = self.get_object(request, object_id)
-        if row is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
-        return HttpResponseRedirect(reverse("admin:ledger_block", args=[row.source.block_id]))
+        return reverse("admin:ledger_block", args=[row.source.block_id])
 
 
 @admin.register(CommissionLine)
 class CommissionLineAdmin(ReadOnlyAdmin):
     """Every line of every statement."""
 
-    list_display = ["period_link", "partner", "netuid", "side", "base", "rate", "commission", "hotkey_shown"]
-    list_display_links = None
+    list_display = ["period_key", "partner", "netuid", "side", "base", "rate", "commission", "hotkey_shown"]
     list_filter = ["partner", "side", "netuid"]
     list_select_related = ["period", "partner"]
     search_fields = ["partner__name", "period__key", "hotkey"]
@@ -89,10 +83,13 @@ class CommissionLineAdmin(ReadOnlyAdmin):
         "Lines appear when a day closes in which partners' delegators earned TAO or alpha was converted."
     )
 
+    def page_of(self, row: CommissionLine) -> str:
+        """Lead to the statement that the line is of."""
+        return reverse("admin:ledger_statement", args=[row.period.key, row.partner.slug])
+
     @display(description="Period", ordering="period__start_at")
-    def period_link(self, row: CommissionLine) -> Any:
-        page = reverse("admin:ledger_statement", args=[row.period.key, row.partner.slug])
-        return format_html('<a class="led-link" href="{}">{}</a>', page, row.period.key)
+    def period_key(self, row: CommissionLine) -> str:
+        return row.period.key
 
     @display(description="Base", ordering="base_rao")
     def base(self, row: CommissionLine) -> Any:
@@ -120,6 +117,7 @@ class PostingInline(TabularInline):  # type: ignore[misc]
     extra = 0
     can_delete = False
     verbose_name_plural = "Legs"
+    hide_title = True
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -140,7 +138,7 @@ class EntryAdmin(ReadOnlyAdmin):
     """Every entry with its legs; they add up to zero."""
 
     list_display = ["key", "kind", "volume", "memo", "posted_at", "posted_by_shown"]
-    list_filter = ["kind"]
+    list_filter = ["kind", ("postings__account", RelatedDropdownFilter)]
     list_select_related = ["posted_by"]
     search_fields = ["key", "memo"]
     fields = ["key", "kind", "period", "reverses", "memo", "posted_at", "posted_by_shown"]
@@ -169,7 +167,6 @@ class AccountAdmin(ReadOnlyAdmin):
     """Every account with its balance; a debt is shown as what is owed."""
 
     list_display = ["name", "balance", "currency"]
-    list_display_links = None
     list_select_related = ["partner"]
     list_filter = ["kind"]
     ordering = ["kind", "partner__name"]
@@ -179,6 +176,10 @@ class AccountAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
         total = Sum("postings__amount_rao", output_field=RaoField())
         return super().get_queryset(request).annotate(total_rao=total)  # type: ignore[no-any-return]
+
+    def page_of(self, row: Account) -> str:
+        """Lead to the entries that touch the account."""
+        return f"{reverse('admin:ledger_entry_changelist')}?postings__account__id__exact={row.pk}"
 
     @display(description="Account", ordering="kind")
     def name(self, row: Account) -> str:

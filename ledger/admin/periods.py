@@ -102,4 +102,4 @@ class PeriodAdmin(ReadOnlyAdmin):
                 "entry": period.entries.first(),
                 "last_block": period.blocks.upper - 1,
             }
-        return super().render_change_form(request, context, **kwargs)  # type: ignore[no-any-return]
+        return super().render_change_form(request, context, **kwargs)

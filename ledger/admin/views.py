@@ -46,7 +46,7 @@ class Page(Guarded, TemplateView):
     http_method_names = ["get", "head", "options"]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        self.request.current_app = self.model_admin.admin_site.name  # type: ignore[attr-defined]
+        self.request.current_app = self.model_admin.admin_site.name
         frame = {**self.model_admin.admin_site.each_context(self.request), "opts": self.model_admin.opts}
         return super().get_context_data(**frame, **kwargs)
 
@@ -57,7 +57,8 @@ class BlockPage(Page):
     template_name = "admin/ledger/block.html"
     right = "ledger.view_attribution"
 
-    def get_context_data(self, number: int, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        number = int(kwargs.pop("number"))
         context: dict[str, Any] = {"title": f"Block {number:,}", "number": number}
         try:
             found = explaining.explain(number)
@@ -81,7 +82,15 @@ class BlockPage(Page):
         name = f"page{epoch.source.pk}"
         page = Paginator(epoch.shares, ROWS_PER_PAGE).get_page(asked.get(name))
         rows = [(share, explaining.why(found, epoch.source, share.coldkey)) for share in page.object_list]
-        return {"epoch": epoch, "source": epoch.source, "page": page, "page_name": name, "rows": rows}
+        title = f"Subnet {epoch.source.netuid}, {epoch.source.get_side_display().lower()} stakers"
+        return {
+            "title": title,
+            "epoch": epoch,
+            "source": epoch.source,
+            "page": page,
+            "page_name": name,
+            "rows": rows,
+        }
 
 
 def find_statement(period: str, partner: str) -> tuple[Period, Partner, Statement]:
@@ -96,8 +105,8 @@ class StatementPage(Page):
     template_name = "admin/ledger/statement.html"
     right = "ledger.view_commissionline"
 
-    def get_context_data(self, period: str, partner: str, **kwargs: Any) -> dict[str, Any]:
-        row, whose, found = find_statement(period, partner)
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        row, whose, found = find_statement(kwargs.pop("period"), kwargs.pop("partner"))
         blocks = (
             Attribution.objects.filter(
                 source__block_id__gte=row.blocks.lower,

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from chain.models import Yield
 from ledger.attribution import digest
-from ledger.facts import SharesDisagree, shares_of
+from ledger.facts import Holders, SharesDisagree, shares_of
 from ledger.locks import Lock, hold
 from ledger.models import Attribution
 
@@ -61,10 +61,14 @@ def _next_batch(
     pending = Yield.objects.filter(attribution__isnull=True, block_id__gte=block).order_by("block_id", "pk")
     rows: list[Attribution] = []
     seen = None
-    for source in pending.exclude(block_id=block, pk__lte=pk)[:size]:
+    sources = list(pending.exclude(block_id=block, pk__lte=pk)[:size])
+    if not sources:
+        return None, rows
+    holders = Holders(sources[0].block_id - 1, sources[-1].block_id - 1)
+    for source in sources:
         seen = (source.block_id, source.pk)
         try:
-            shares = shares_of(source)
+            shares = shares_of(source, holders)
         except SharesDisagree as error:
             reasons.append(str(error))
             continue

@@ -158,9 +158,9 @@ def _write_rows(period: Period, result: Calculation) -> None:
                 side=key.side,
                 coldkey=key.coldkey,
                 partner_id=key.partner_id or None,
-                take_rao=result.roll_ups[key],
+                take_rao=amount,
             )
-            for key in sorted(result.roll_ups)
+            for key, amount in result.roll_up_rows()
         ),
         batch_size=BATCH,
     )

@@ -12,7 +12,7 @@ from django.db.models import Sum
 
 from chain.units import format_rao
 from ledger.models import Account, Entry, Posting
-from ledger.services.posting import Actor, post_entry
+from ledger.services.posting import Actor, Leg, post_entry
 from partners.models import Partner
 
 
@@ -44,7 +44,10 @@ def reserve_payout(
     if amount_rao <= 0:
         raise ValueError(f"payout {payout_id} must move a positive amount, not {amount_rao} rao")
     key = f"reserve:{payout_id}"
-    legs = {(Account.Kind.PAYABLE, partner.pk): amount_rao, (Account.Kind.IN_FLIGHT, partner.pk): -amount_rao}
+    legs: dict[Leg, int] = {
+        (Account.Kind.PAYABLE, partner.pk): amount_rao,
+        (Account.Kind.IN_FLIGHT, partner.pk): -amount_rao,
+    }
     posted = Entry.objects.filter(key=key).first()
     if posted is None:
         try:

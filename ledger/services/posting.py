@@ -8,6 +8,7 @@ from datetime import datetime
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
 from ledger.models import Account, Entry, Period, Posting
+from partners.models import Partner
 
 Actor = AbstractBaseUser | AnonymousUser | None
 Leg = tuple[str, int | None]  # account kind, partner id
@@ -47,4 +48,5 @@ def post_entry(
 
 def account(kind: str, partner_id: int | None = None) -> Account:
     """Get the account, opening it at its first use."""
-    return Account.objects.get_or_create(kind=kind, partner_id=partner_id, currency="TAO")[0]
+    partner = None if partner_id is None else Partner.objects.get(pk=partner_id)
+    return Account.objects.get_or_create(kind=kind, partner=partner, currency="TAO")[0]

@@ -85,13 +85,13 @@ def test_f26_a_period_conserves_take_conversions_and_tao(
     earned, sales = world
     result = calculate(earned, sales, [], book)
     sold_alpha: Counter[int] = Counter()
-    for conversion, sold in result.sold:
+    for _, sold in result.sold:
         sold_alpha[sold.yield_id] += sold.alpha_rao
     for source in earned:
         assert sum(part.take_rao for part in result.parts[source.yield_id]) == source.take_rao
         assert sum(part.delegator_count for part in result.parts[source.yield_id]) == len(source.shares)
         assert sold_alpha[source.yield_id] <= (source.take_rao if source.asset == "ALPHA" else 0)
-    assert sum(result.roll_ups.values()) == sum(source.take_rao for source in earned)
+    assert sum(amount for _, amount in result.roll_up_rows()) == sum(source.take_rao for source in earned)
     for sale in sales:
         parts = [sold for conversion, sold in result.sold if conversion == sale.conversion_id]
         assert sum(part.alpha_rao for part in parts) <= sale.alpha_rao

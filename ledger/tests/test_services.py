@@ -99,6 +99,12 @@ def test_le1_many_yields_are_attributed_over_several_batches(monkeypatch: pytest
 # --- Closing -------------------------------------------------------------------------------------------
 
 
+def refusal_of_closed(day: date) -> str:
+    with pytest.raises(CannotClose) as caught:
+        close_day(day=day, actor=None, now=NOW)
+    return str(caught.value)
+
+
 def refusal(day: date = DAY_ONE) -> str:
     with pytest.raises(CannotClose) as caught:
         close_day(day=day, actor=None, now=NOW)
@@ -150,9 +156,7 @@ def test_le6_days_close_in_order_and_once() -> None:
     attribute_yields(now=NOW)
     assert "2025-01-01 has blocks and comes first" in refusal(DAY_TWO)
     one = close_day(day=DAY_ONE, actor=None, now=NOW)
-    assert "2025-01-01 is closed already" in str(
-        pytest.raises(CannotClose, close_day, day=DAY_ONE, actor=None, now=NOW).value
-    )
+    assert "2025-01-01 is closed already" in refusal_of_closed(DAY_ONE)
     assert next_day() == DAY_TWO
     two = close_day(day=DAY_TWO, actor=None, now=NOW)
     assert (one.closed_by, two.blocks.lower) == (None, one.blocks.upper)
@@ -321,7 +325,7 @@ def test_le4_what_is_not_converted_is_pending_with_its_value() -> None:
     build_two_days()
     attribute_yields(now=NOW)
     one, two = close_due_days(actor=None, now=NOW)
-    ids = {pk: slug for pk, slug in Partner.objects.values_list("pk", "slug")}
+    ids = dict(Partner.objects.values_list("pk", "slug"))
     pending = {ids.get(row.partner_id or 0): row for row in pending_alpha(one)}
     # 401 of block 10 are left: over 501, 300, 200 of 1,001 that is 200, 120, 80 and 1 to the largest.
     assert {name: row.alpha_rao for name, row in pending.items()} == {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, IntegrityError, NotSupportedError, connection, transaction
@@ -19,6 +20,7 @@ from ledger.services import (
     InsufficientPayable,
     UnknownReservation,
     attribute_yields,
+    close_due_days,
     release_payout,
     reserve_payout,
 )
@@ -34,7 +36,7 @@ from ledger.tests.factories import (
     make_positions,
     make_yield,
 )
-from ledger.tests.test_worked_example import ANN, close_two_days
+from ledger.tests.test_worked_example import ANN, build_two_days, close_two_days
 from partners.models import Agreement, Partner
 
 LEDGER_TABLES = [
@@ -52,7 +54,7 @@ PERIOD_COLUMNS = "key, kind, start_at, end_at, blocks, manifest, manifest_hash, 
 DAY_THREE = "'2025-01-03', 'DAY', '2025-01-03', '2025-01-04', '[2881,2882)', '{}', '', now()"
 
 
-def sql(statement: str, *parameters: object) -> list[tuple[object, ...]]:
+def sql(statement: str, *parameters: Any) -> list[tuple[object, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters or None)
         return list(cursor.fetchall()) if cursor.description else []
@@ -61,7 +63,7 @@ def sql(statement: str, *parameters: object) -> list[tuple[object, ...]]:
 @contextmanager
 def refused(rule: str) -> Iterator[None]:
     """Expect the rule by name, at once or at commit, and undo what was tried."""
-    with pytest.raises(IntegrityError) as caught, transaction.atomic():
+    with pytest.raises(IntegrityError) as caught, transaction.atomic():  # noqa: PT012
         yield
         connection.check_constraints()
     assert broken_rule(caught.value) == rule, caught.value
@@ -77,16 +79,14 @@ def closed(db: None) -> tuple[Period, Period]:
 # --- Append-only ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("table", [*LEDGER_TABLES, "chain_yield", "chain_conversion"])
 @pytest.mark.parametrize("change", ["UPDATE {0} SET id = id", "DELETE FROM {0}", "TRUNCATE {0} CASCADE"])
-def test_l3_no_row_is_changed_deleted_or_truncated(
-    closed: tuple[Period, Period], table: str, change: str
-) -> None:
-    before = sql(f"SELECT count(*) FROM {table}")
-    assert before != [(0,)]
-    with refused("append_only"):
-        sql(change.format(table))
-    assert sql(f"SELECT count(*) FROM {table}") == before
+def test_l3_no_row_is_changed_deleted_or_truncated(closed: tuple[Period, Period], change: str) -> None:
+    for table in [*LEDGER_TABLES, "chain_yield", "chain_conversion"]:
+        before = sql(f"SELECT count(*) FROM {table}")
+        assert before != [(0,)]
+        with refused("append_only"):
+            sql(change.format(table))
+        assert sql(f"SELECT count(*) FROM {table}") == before
 
 
 def test_l3_truncating_what_the_ledger_rests_on_is_refused_too(closed: tuple[Period, Period]) -> None:
@@ -221,7 +221,7 @@ def test_l2_an_entry_and_a_period_are_sealed_when_they_commit() -> None:
         "ledger_delegatortake (period_id, hotkey, netuid, side, coldkey, take_rao)": "%s, 'h', 9, 'ALPHA', 'c', 0",
         "ledger_conversionallocation (period_id, conversion_id, source_id, alpha_rao, tao_rao)": "%s, 2, 1, 1, 0",
         "ledger_commissionline (period_id, partner_id, agreement_id, hotkey, netuid, side, base_rao, rate_bps,"
-        f" commission_rao)": f"%s, {partner.pk}, {agreement.pk}, 'h', 9, 'ALPHA', 0, 0, 0",
+        " commission_rao)": f"%s, {partner.pk}, {agreement.pk}, 'h', 9, 'ALPHA', 0, 0, 0",
     }
     for target, values in late.items():
         with refused("period_sealed"):
@@ -466,7 +466,7 @@ def test_l5_neither_payable_nor_in_flight_is_ever_overdrawn() -> None:
 def test_l5_an_old_snapshot_may_not_debit_a_payable() -> None:
     with transaction.atomic():
         partner = owe(60)
-    with pytest.raises(NotSupportedError), transaction.atomic():
+    with pytest.raises(NotSupportedError), transaction.atomic():  # noqa: PT012
         sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         add_leg(new_entry(), "PAYABLE", 1, partner)
 
@@ -540,13 +540,16 @@ def test_l4_the_same_payout_raced_is_reserved_once() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_f1_two_rivals_close_a_day_once() -> None:
-    from ledger.services import close_due_days
-    from ledger.tests.test_worked_example import build_two_days
+    def attribute(number: int) -> None:
+        attribute_yields(now=NOW)
+
+    def close(number: int) -> None:
+        close_due_days(actor=None, now=NOW)
 
     build_two_days()
-    results = race(3, lambda number: attribute_yields(now=NOW) and None)
+    results = race(3, attribute)
     assert results == [None] * 3
-    race(3, lambda number: close_due_days(actor=None, now=NOW) and None)
+    race(3, close)
     assert Period.objects.count() == 2
     assert sorted(Entry.objects.values_list("key", flat=True)) == ["close:2025-01-01", "close:2025-01-02"]
     assert Account.objects.count() == 4

@@ -47,7 +47,7 @@ class AgreementDisplay:
         return amount_html(agreement.minimum_payout_rao)
 
 
-class AgreementInline(AgreementDisplay, StackedInline):  # type: ignore[misc]
+class AgreementInline(AgreementDisplay, StackedInline):
     model = Agreement
     form = forms.AgreementInlineForm
     formset = forms.AgreementFormSet
@@ -69,7 +69,7 @@ class AgreementInline(AgreementDisplay, StackedInline):  # type: ignore[misc]
         return () if self.has_change_permission(request, obj) else SHOWN_VALUES
 
 
-class RuleInline(TabularInline):  # type: ignore[misc]
+class RuleInline(TabularInline):
     model = Rule
     fields = ("kind", "priority", "applies_from_block", "is_active")
     extra = 0
@@ -112,11 +112,10 @@ class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Agreement]:
-        rules = Count("rules", filter=Q(rules__is_active=True))
-        in_force = Q(effective__contains=timezone.now())
-        return (
-            super().get_queryset(request).annotate(rules_now=rules).annotate(is_in_force=_as_flag(in_force))
-        )
+        agreements: QuerySet[Agreement] = super().get_queryset(request)
+        in_force = ExpressionWrapper(Q(effective__contains=timezone.now()), output_field=BooleanField())
+        active = Count("rules", filter=Q(rules__is_active=True))
+        return agreements.annotate(rules_now=active, is_in_force=in_force)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None and not self.has_change_permission(request, obj):
@@ -174,7 +173,3 @@ class RuleAdmin(RecordedAdmin):
             actor=request.user, rule_ids=keys, is_active=is_active, reason=reason_of(request)
         )
         self.report(request, len(keys), done, f"Rules now {'active' if is_active else 'inactive'}")
-
-
-def _as_flag(condition: Q) -> Any:
-    return ExpressionWrapper(condition, output_field=BooleanField())

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
+from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin
 
 from partners import forms, history, services
 from partners.models import Partner
 
+logger = logging.getLogger(__name__)
 ENTRIES_PER_PAGE = 50
 
 
-class RecordedAdmin(ModelAdmin):  # type: ignore[misc]
+class RecordedAdmin(ModelAdmin):
     """An admin whose changes carry who and why into the history, and which deletes nothing."""
 
     class Media:
@@ -36,8 +40,19 @@ class RecordedAdmin(ModelAdmin):  # type: ignore[misc]
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        with services.recorded(actor=request.user, reason=reason_of(request)):
-            return super().changeform_view(request, object_id, form_url, extra_context)
+        try:
+            with services.recorded(actor=request.user, reason=reason_of(request)):
+                return super().changeform_view(request, object_id, form_url, extra_context)
+        except IntegrityError:
+            # The database is the last judge, of two rows of one form or of two people at the same moment.
+            logger.warning("partners.save_refused", exc_info=True)
+            self.message_user(
+                request,
+                "Nothing was saved: what you entered contradicts itself, or what somebody else saved at"
+                " the same moment. Look again and repeat.",
+                messages.ERROR,
+            )
+            return redirect(request.get_full_path())
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -48,7 +63,8 @@ class RecordedAdmin(ModelAdmin):  # type: ignore[misc]
         """Show what changed on this row, newest first, from the history tables."""
         row = self.get_object(request, unquote(object_id))
         if row is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            missing: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return missing
         if not self.has_view_or_change_permission(request, row):
             raise PermissionDenied
         pages = Paginator(history.changes_of(row), ENTRIES_PER_PAGE)

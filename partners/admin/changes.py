@@ -18,7 +18,7 @@ from partners.models import Change
 
 
 @admin.register(Change)
-class ChangeAdmin(ModelAdmin):  # type: ignore[misc]
+class ChangeAdmin(ModelAdmin):
     """All changes of all partners in one list; read only."""
 
     class Media:
@@ -55,7 +55,7 @@ class ChangeAdmin(ModelAdmin):  # type: ignore[misc]
         changelist = super().get_changelist_instance(request)
         changelist.result_list = list(changelist.result_list)
         for entry in history.describe(changelist.result_list):
-            entry.change.entry = entry
+            entry.change.entry = entry  # type: ignore[attr-defined]
         return changelist
 
     @display(description="When (UTC)", ordering="at")

@@ -20,7 +20,7 @@ admin.site.unregister(APIKey)
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
+class ApiKeyAdmin(ModelAdmin):
     """Keys of the REST API: made here and shown once, kept as a hash, revoked for good."""
 
     list_display = ("name", "partner_shown", "prefix", "created", "expiry_date", "state")
@@ -42,6 +42,10 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fields if obj else ("name", "partner", "expiry_date")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        said = {"partner": "The key sees this partner only. Empty: it sees all partners."}
+        return super().get_form(request, obj, change, help_texts=said, **kwargs)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -48,14 +48,11 @@ class PartnerAdmin(AgreementSaving, RecordedAdmin):
         in_force = Agreement.objects.filter(partner=OuterRef("pk"), effective__contains=timezone.now())
         found = Wallet.objects.filter(partner=OuterRef("pk"), is_active=True).order_by().values("partner")
         rules = Rule.objects.filter(agreement__partner=OuterRef("pk"), is_active=True)
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(
-                bps_now=Subquery(in_force.values("rate_bps")[:1]),
-                wallets_now=Subquery(found.annotate(count=Count("*")).values("count")),
-                has_rule=Exists(rules.filter(agreement__effective__contains=timezone.now())),
-            )
+        partners: QuerySet[Partner] = super().get_queryset(request)
+        return partners.annotate(
+            bps_now=Subquery(in_force.values("rate_bps")[:1]),
+            wallets_now=Subquery(found.annotate(count=Count("*")).values("count")),
+            has_rule=Exists(rules.filter(agreement__effective__contains=timezone.now())),
         )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -85,7 +82,7 @@ class PartnerAdmin(AgreementSaving, RecordedAdmin):
 
     @display(description="Wallets")
     def wallets_link(self, partner: Partner) -> Any:
-        if partner.pk is None:
+        if partner._state.adding:
             return "Save the partner first, then add or import wallets."
         counts = partner.wallets.aggregate(all=Count("pk"), active=Count("pk", filter=Q(is_active=True)))
         return format_html(

@@ -51,18 +51,8 @@ class WalletAdmin(ImportExportMixin, RecordedAdmin):
         " their list as CSV or XLSX, or add wallets one by one."
     )
     fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    "partner",
-                    ("chain", "address"),
-                    ("introduced_date", "is_active"),
-                    "notes",
-                    "reason",
-                )
-            },
-        ),
+        (None, {"fields": ("partner", "address", "chain", ("introduced_date", "is_active"))}),
+        (None, {"fields": ("notes", "reason")}),
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -72,7 +72,7 @@ def test_pa6_raw_sql_is_in_the_history_with_before_and_after() -> None:
     assert entry.who == "outside the application"
     assert {(field.label, field.before, field.after) for field in entry.fields} == {
         ("is active", "yes", "no"),
-        ("notes", "–", "by hand"),  # noqa: RUF001
+        ("notes", "–", "by hand"),
     }
 
 

@@ -100,7 +100,7 @@ def test_py4_bytes_that_say_something_else_are_not_handed_out(
     codec: Codec, metadata: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = by_hand([(address_of(2), 500)])
-    monkeypatch.setattr(codec, "encode_transfers", lambda transfers: bytes.fromhex(wrong[2:]))
+    monkeypatch.setattr(codec, "encode_transfers", lambda _transfers: bytes.fromhex(wrong[2:]))
     with pytest.raises(CallDataError, match="does not decode to the payouts"):
         encode_checked(codec, [(address_of(1), 500)])
 

@@ -87,8 +87,7 @@ def test_p2_self_approval_is_refused_in_one_step_and_in_two(batch: Batch, maker:
         "status = 'CANCELLED', cancelled_by_id = %(who)s, cancel_reason = 'x'",
         "status = 'CANCELLED', cancelled_by_id = %(who)s, cancelled_at = now(), cancel_reason = ' '",
         "status = 'CANCELLED', cancelled_by_id = %(who)s, cancelled_at = now(), cancel_reason = NULL",
-        "status = 'CANCELLED', cancelled_by_id = %(who)s, cancelled_at = now(), cancel_reason = 'x', "
-        "approved_by_id = %(who)s, approved_at = now()",
+        "status = 'CANCELLED', cancelled_by_id = %(who)s, cancelled_at = now(), cancel_reason = 'x', approved_at = now()",
     ],
 )
 def test_p1_half_written_decisions_are_refused(batch: Batch, checker: User, change: str) -> None:
@@ -169,7 +168,7 @@ def test_p1_a_batch_starts_proposed_and_undecided(batch: Batch, checker: User) -
 
 def test_p2_head_and_payouts_agree_at_commit(batch: Batch) -> None:
     partner = make_partner("new")
-    values = {"partner": partner.pk, "address": partner.payout_address}
+    values: dict[str, str | int] = {"partner": partner.pk, "address": partner.payout_address}
     refuse("says 1 payouts of 9000 rao, has 0 of 0", INSERT)
     refuse("says 1 payouts of 9001 rao", INSERT.replace("9000", "9001"), PAY, **values)
     refuse("says 2 payouts of 9000 rao", INSERT.replace("1, 9000", "2, 9000"), PAY, **values)
@@ -181,7 +180,8 @@ def test_p2_head_and_payouts_agree_at_commit(batch: Batch) -> None:
 
 def test_p2_a_batch_is_sealed_with_its_payouts(batch: Batch, checker: User) -> None:
     partner = make_partner("late")
-    values = {"partner": partner.pk, "address": partner.payout_address, "other": make_partner("later").pk}
+    values: dict[str, str | int] = {"partner": partner.pk, "address": partner.payout_address}
+    values["other"] = make_partner("later").pk
     refuse("is complete and takes no more", PAY, **values)
     second = PAY.replace("%(partner)s", "%(other)s")
     refuse("is complete", INSERT, PAY, "SET CONSTRAINTS ALL IMMEDIATE", second, **values)
@@ -209,9 +209,9 @@ def test_p2_payouts_and_batches_are_never_edited_or_removed(batch: Batch, statem
 
 def test_p3_one_proposed_payout_per_partner(batch: Batch, checker: User) -> None:
     partner = Partner.objects.get(slug="cb")
-    values = {"partner": partner.pk, "address": partner.payout_address}
+    values: dict[str, str | int] = {"partner": partner.pk, "address": partner.payout_address}
     refuse("already in a proposed batch: cb", INSERT, PAY, **values)
-    new = values | {"partner": make_partner("new").pk}
+    new: dict[str, str | int] = values | {"partner": make_partner("new").pk}
     refuse("payout_one_per_partner_and_batch", INSERT.replace("1, 9000", "2, 18000"), PAY, PAY, **new)
     approve_batch(batch_id=batch.pk, content_hash=batch.content_hash, actor=checker, now=NOW)
     run(INSERT, PAY, **values)

@@ -28,7 +28,6 @@ class Command(Serve):
         call_command("migrate", interactive=False, verbosity=0)
         progress = show_progress(self.stderr, options["verbosity"])
         summary = run_demo(now=now_utc(), say=self._say, progress=progress)
-        call_command("setup_schedules", verbosity=0)
         self._say(
             f"{summary['blocks']:,} blocks, {summary['epochs']} epochs: {format_rao(summary['take_tao_rao'])} TAO "
             f"and {format_rao(summary['take_alpha_rao'])} alpha of take, attributed to the last rao. "

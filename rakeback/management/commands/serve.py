@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from argparse import ArgumentParser
@@ -71,6 +72,7 @@ class Command(BaseCommand):
         if pending:
             self._say(f"Applying {len(pending)} migrations …")
             call_command("migrate", interactive=False, verbosity=0)
+        call_command("setup_schedules", stdout=io.StringIO())
         connections.close_all()
 
     def _say(self, line: str) -> None:

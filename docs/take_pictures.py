@@ -1,0 +1,62 @@
+"""Take the README's pictures from a running demonstration: python docs/take_pictures.py URL USER PASSWORD [FOLDER].
+
+Needs Chromium (Debian: apt install chromium); its place may be named by CHROMIUM.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+WIDE, NARROW = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+FLAGS = [
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--disable-quic", "--no-first-run", "--disable-gpu"),
+]
+PAGES = {
+    "overview": "/admin/",
+    "blocks": "/admin/chain/block/",
+    "yields": "/admin/chain/yield/",
+    "partner": "/admin/partners/partner/1/change/",
+    "periods": "/admin/ledger/period/",
+    "batches": "/admin/payments/batch/",
+}
+
+
+def sign_in(page: Page, url: str, user: str, password: str) -> None:
+    """Sign in to the admin."""
+    page.goto(f"{url}/admin/login/")
+    page.fill("input[name=username]", user)
+    page.fill("input[name=password]", password)
+    page.press("input[name=password]", "Enter")
+    page.wait_for_load_state("networkidle")
+
+
+def main() -> None:
+    """Visit each page in light and dark, wide and narrow."""
+    url, user, password = sys.argv[1].rstrip("/"), sys.argv[2], sys.argv[3]
+    folder = Path(sys.argv[4] if len(sys.argv) > 4 else "docs/pictures")
+    folder.mkdir(parents=True, exist_ok=True)
+    pages = dict(pair.split("=", 1) for pair in sys.argv[5:]) or PAGES
+    with sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=FLAGS
+        )
+        for theme in ("light", "dark"):
+            for width, size in (("wide", WIDE), ("narrow", NARROW)):
+                context = browser.new_context(viewport=size, color_scheme=theme, device_scale_factor=1)  # type: ignore[arg-type]
+                page = context.new_page()
+                sign_in(page, url, user, password)
+                for name, path in pages.items():
+                    page.goto(url + path)
+                    page.wait_for_load_state("networkidle")
+                    page.screenshot(path=folder / f"{name}-{width}-{theme}.png", full_page=False)
+                context.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
