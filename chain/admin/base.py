@@ -154,7 +154,8 @@ def block_link(number: int) -> SafeString:
 def with_label(rows: QuerySet[Any], column: str = "hotkey") -> QuerySet[Any]:
     """Carry the label of each row's hotkey along, without a query per row."""
     labels = Hotkey.objects.filter(address=OuterRef(column)).values("label")[:1]
-    return rows.annotate(hotkey_label=Subquery(labels))
+    labelled: QuerySet[Any] = rows.annotate(hotkey_label=Subquery(labels))
+    return labelled
 
 
 def hotkey_html(row: Any) -> SafeString | str:
@@ -256,7 +257,7 @@ class FactList(ChangeList):
             self.full_result_count = self.result_count
         rows = list(self.result_list)
         self.model_admin.complete_page(rows)  # type: ignore[attr-defined]
-        self.result_list = rows  # type: ignore[assignment]
+        self.result_list = rows
 
 
 class OfBlockAdmin(ReadOnlyAdmin):
@@ -264,7 +265,7 @@ class OfBlockAdmin(ReadOnlyAdmin):
 
     list_select_related = ["block"]
     search_fields: list[str] = ["=block__number"]
-    empty_text = INGEST_FIRST
+    empty_text: str = INGEST_FIRST
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return with_label(super().get_queryset(request))

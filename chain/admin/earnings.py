@@ -171,7 +171,7 @@ class ConversionAdmin(OfBlockAdmin):
     list_filter = [HotkeyFilter, SubnetFilter, ("block__timestamp", DaysFilter)]
     search_help_text = "Block number"
     empty_title = "No conversions yet"
-    empty_text = (
+    empty_text: str = (
         "A conversion appears when the owner of one of your hotkeys sells earned alpha for TAO "
         "in a block that was ingested. Until then alpha take is shown as pending."
     )

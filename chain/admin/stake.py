@@ -278,9 +278,10 @@ class HotkeyAdmin(ReadOnlyAdmin):
         """Carry along what the newest yield of each key says."""
         newest = Yield.objects.filter(hotkey=OuterRef("address")).order_by("-block_id")
         rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.annotate(
+        known: QuerySet[Any] = rows.annotate(
             take_now=Subquery(newest.values("take_u16")[:1]), owner_now=Subquery(newest.values("owner")[:1])
         )
+        return known
 
     def complete_page(self, rows: list[Any]) -> None:
         """Put the pools of each key beside it."""

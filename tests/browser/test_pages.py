@@ -54,9 +54,10 @@ def sidebar(visitor: Visitor) -> list[str]:
 
 def first_row(visitor: Visitor) -> str | None:
     """The first detail page that the open list links."""
-    return visitor.page.evaluate(
+    link: str | None = visitor.page.evaluate(
         "document.querySelector('#result_list tr.data-row :is(th, td) a[href*=\"/change/\"]')?.getAttribute('href')"
     )
+    return link
 
 
 def test_ui9_every_page_of_the_sidebar_opens_clean_in_every_form(visitor: Visitor) -> None:
