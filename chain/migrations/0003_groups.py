@@ -2,6 +2,8 @@
 
 from django.db import migrations
 
+from chain.rights import grant
+
 MODELS = (
     "block",
     "conversion",
@@ -25,22 +27,8 @@ RIGHTS = {
 }
 
 
-def grant(apps, schema_editor):
-    # Permissions are otherwise made only after all migrations.
-    content_type = apps.get_model("contenttypes", "ContentType")
-    permission = apps.get_model("auth", "Permission")
-    group = apps.get_model("auth", "Group")
-    for name, codenames in RIGHTS.items():
-        rights = []
-        for codename in codenames:
-            verb, model = codename.split("_")
-            kind, _ = content_type.objects.get_or_create(app_label="chain", model=model)
-            label = apps.get_model("chain", model)._meta.verbose_name_raw
-            right, _ = permission.objects.get_or_create(
-                content_type=kind, codename=codename, defaults={"name": f"Can {verb} {label}"}
-            )
-            rights.append(right)
-        group.objects.get_or_create(name=name)[0].permissions.add(*rights)
+def grant_rights(apps, schema_editor):
+    grant(apps, "chain", RIGHTS)
 
 
 class Migration(migrations.Migration):
@@ -50,4 +38,4 @@ class Migration(migrations.Migration):
         ("contenttypes", "0002_remove_content_type_name"),
     ]
 
-    operations = [migrations.RunPython(grant, migrations.RunPython.noop)]
+    operations = [migrations.RunPython(grant_rights, migrations.RunPython.noop)]
