@@ -18,11 +18,10 @@ FLAGS = [
 ]
 PAGES = {
     "overview": "/admin/",
-    "blocks": "/admin/chain/block/",
-    "yields": "/admin/chain/yield/",
+    "block": "/admin/ledger/attribution/block/157/",
     "partner": "/admin/partners/partner/1/change/",
-    "periods": "/admin/ledger/period/",
-    "batches": "/admin/payments/batch/",
+    "statement": "/admin/ledger/period/2025-08-11/statement/creative-builds/",
+    "approve": "/admin/payments/batch/2/approve/",
 }
 
 

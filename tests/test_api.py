@@ -202,13 +202,13 @@ def test_ap1_lists_are_narrowed_by_their_parameters(world: World) -> None:
     ):
         assert len(call.rows("conversions", **parameters)) == count, parameters
     number = world.block.number
-    for parameters, count in (
+    for numbers, count in (
         ({"from": number}, 1),
         ({"to": number}, 0),
         ({"from": number, "to": number + 1}, 1),
         ({"from": number + 1}, 0),
     ):
-        assert len(call.rows("conversions", **parameters)) == count, parameters
+        assert len(call.rows("conversions", **numbers)) == count, numbers
     day = world.period.start_at
     assert len(call.rows("attributions", start=day.isoformat())) == 2
     assert len(call.rows("attributions", end=day.isoformat())) == 0

@@ -164,6 +164,6 @@ DROP FUNCTION payments_batch_guard();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("payments", "0001_initial"), ("ledger", "0002_initial"), ("partners", "0001_initial")]
+    dependencies = [("payments", "0001_initial"), ("ledger", "0003_conservation"), ("partners", "0001_initial")]
 
     operations = [migrations.RunSQL(BATCH + WHOLE + PAYOUT, REMOVE)]

@@ -1,4 +1,4 @@
-"""Triggers of `ledger/sql/0005_conservation.sql`; that file belongs to this migration and is not edited afterwards."""
+"""Triggers of `ledger/sql/0003_conservation.sql`; that file belongs to this migration and is not edited afterwards."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ SQL = Path(__file__).resolve().parent.parent / "sql"
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("ledger", "0004_append_only"),
+        ("ledger", "0002_append_only"),
         ("chain", "0001_initial"),
         ("partners", "0001_initial"),
     ]
 
     operations = [
         migrations.RunSQL(
-            (SQL / "0005_conservation.sql").read_text(),
-            (SQL / "0005_conservation_reverse.sql").read_text(),
+            (SQL / "0003_conservation.sql").read_text(),
+            (SQL / "0003_conservation_reverse.sql").read_text(),
         ),
     ]

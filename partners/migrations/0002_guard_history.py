@@ -69,7 +69,7 @@ VIEW = "CREATE VIEW partners_change AS" + " UNION ALL ".join(
 
 
 class Migration(migrations.Migration):
-    dependencies = [("partners", "0002_history_without_gaps")]
+    dependencies = [("partners", "0001_initial")]
 
     operations = [
         migrations.RunSQL(
