@@ -75,6 +75,23 @@ def spot_price_rao(netuid: int, block: int | None = None) -> int | None:
     return None if newest is None else (newest.sqrt_price**2 * RAO_PER_TAO) // U64F64_ONE**2
 
 
+def spot_prices_rao(netuids: Iterable[int]) -> dict[int, int]:
+    """The newest price as `spot_price_rao` gives it, of many subnets in one query; unknown ones are left out."""
+    wanted = set(netuids)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT wanted.netuid, newest.sqrt_price FROM unnest(%s::int[]) AS wanted (netuid)
+            CROSS JOIN LATERAL (
+                SELECT sqrt_price FROM chain_poolprice WHERE netuid = wanted.netuid ORDER BY block_id DESC LIMIT 1
+            ) AS newest
+            """,
+            [sorted(wanted)],
+        )
+        found = {netuid: int(root) ** 2 * RAO_PER_TAO // U64F64_ONE**2 for netuid, root in cursor.fetchall()}
+    return found | ({0: RAO_PER_TAO} if 0 in wanted else {})
+
+
 @dataclass(frozen=True, slots=True)
 class PoolWorth:
     """What shares of a pool are worth since its newest epoch, in block `block`; no later stake event changes that."""

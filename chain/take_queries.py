@@ -14,7 +14,7 @@ from django.db.models import Count, Sum
 from django.db.models.functions import TruncDate
 
 from chain.models import Asset, Block, PoolPrice, Yield
-from chain.queries import last_block, spot_price_rao
+from chain.queries import last_block, spot_prices_rao
 from chain.units import RAO_PER_TAO, U64F64_ONE
 
 ROOT = 0
@@ -55,9 +55,11 @@ def take_in_total() -> list[PoolTake]:
     rows = Yield.objects.order_by().values_list("asset", "netuid").annotate(total=Sum("take_rao"))
     for asset, netuid, total in rows:
         sums[ROOT if asset == Asset.TAO else netuid] += int(total)
-    prices = {netuid: spot_price_rao(netuid) for netuid in sums}
+    prices = spot_prices_rao(sums)
     return [
-        PoolTake(netuid, total, None if (price := prices[netuid]) is None else total * price // RAO_PER_TAO)
+        PoolTake(
+            netuid, total, None if (price := prices.get(netuid)) is None else total * price // RAO_PER_TAO
+        )
         for netuid, total in sorted(sums.items())
     ]
 

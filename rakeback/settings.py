@@ -13,7 +13,6 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
-from django.urls import reverse_lazy
 
 from rakeback import __version__, embedded
 from rakeback.colours import COLOURS
@@ -252,7 +251,8 @@ UNFOLD = {
     "SITE_HEADER": "Rakeback",
     "SITE_SUBHEADER": "Back office",
     "SITE_SYMBOL": "balance",
-    "SITE_URL": reverse_lazy("admin:index"),
+    # There is no other site to return to.
+    "SITE_URL": None,
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("rakeback/favicon.svg")},
     ],

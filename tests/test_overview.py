@@ -173,8 +173,8 @@ def test_ui1_the_overview_asks_a_fixed_number_of_queries(admin: Client) -> None:
         admin.get("/admin/")
     make_blocks(10, 120)
     for block in range(10, 120, 3):
-        make_yield(block)
-        make_price(block)
+        make_yield(block, netuid=block)
+        make_price(block, netuid=block)
     with CaptureQueriesContext(connection) as many:
         admin.get("/admin/")
     assert len(many) <= len(few) <= 50, (len(few), len(many))

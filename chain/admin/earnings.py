@@ -45,10 +45,10 @@ class YieldAdmin(OfBlockAdmin):
         "show_time",
         "show_netuid",
         "show_side",
-        "show_hotkey",
         "show_dividend",
         "show_take",
         "show_agreement",
+        "show_hotkey",
     ]
     list_filter = [
         HotkeyFilter,

@@ -34,7 +34,7 @@ def next_step(gap: Gap) -> SafeString | str:
     if gap.resolved_at:
         return "Nothing: the blocks are stored."
     return format_html(
-        '{} <code class="rb-command">manage.py ingest --url wss://… --from {} --to {}</code>',
+        '<div class="rb-words">{} <code class="rb-command">manage.py ingest --url wss://… --from {} --to {}</code></div>',
         _ADVICE[Gap.Kind(gap.kind)],
         gap.blocks.lower,
         gap.blocks.upper - 1,

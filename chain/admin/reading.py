@@ -58,10 +58,10 @@ class GapAdmin(ReadOnlyAdmin):
         "show_blocks",
         "show_status",
         "show_kind",
-        "show_count",
-        "show_reason",
-        "show_found",
         "show_next",
+        "show_reason",
+        "show_count",
+        "show_found",
     ]
     list_filter = [GapStatusFilter, ("kind", ChoicesDropdownFilter)]
     list_select_related = ["detected_by", "resolved_by"]
@@ -103,7 +103,7 @@ class GapAdmin(ReadOnlyAdmin):
 
     @display(description="Reason")
     def show_reason(self, gap: Gap) -> SafeString:
-        return format_html('<span class="rb-clip" title="{}">{}</span>', gap.reason, gap.reason)
+        return format_html('<div class="rb-words">{}</div>', gap.reason)
 
     @display(description="Found (UTC)")
     def show_found(self, gap: Gap) -> SafeString | str:
@@ -137,9 +137,9 @@ class IngestRunAdmin(ReadOnlyAdmin):
         "show_source",
         "show_blocks",
         "show_progress",
-        "show_started",
         "show_duration",
         "show_error",
+        "show_started",
     ]
     list_filter = [("status", ChoicesDropdownFilter)]
     empty_title = "Nothing was ingested yet"
@@ -199,11 +199,7 @@ class IngestRunAdmin(ReadOnlyAdmin):
 
     @display(description="Error")
     def show_error(self, run: IngestRun) -> SafeString | str:
-        return (
-            format_html('<span class="rb-clip" title="{}">{}</span>', run.error, run.error)
-            if run.error
-            else UNKNOWN
-        )
+        return format_html('<div class="rb-words">{}</div>', run.error) if run.error else UNKNOWN
 
     @display(description="Error")
     def show_whole_error(self, run: IngestRun) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chain.queries import pool_worths, pools_now
+from chain.queries import pool_worths, pools_now, spot_price_rao, spot_prices_rao
 from chain.services import ingest_segment
 from chain.shares import U64F64_ONE, SharePool
 from chain.take_queries import PoolTake, take_by_day, take_in_total, total_value
@@ -78,6 +78,16 @@ def test_ui1_without_a_price_a_value_is_unknown() -> None:
     totals = take_in_total()
     assert totals == [PoolTake(0, 5, 5), PoolTake(2, 7, None)]
     assert total_value(totals) is None
+
+
+def test_ui1_many_prices_at_once_are_those_asked_one_by_one() -> None:
+    make_blocks(1, 3)
+    for block, netuid, root in [(1, 2, 5 * U64F64_ONE), (3, 2, 12_345 * U64F64_ONE // 10_000), (2, 3, 7)]:
+        make_price(block, netuid, sqrt_price=root)
+    prices = spot_prices_rao([0, 2, 3, 4])
+    assert prices == {netuid: spot_price_rao(netuid) for netuid in (0, 2, 3)}
+    assert prices[2] == 1_523_990_249
+    assert spot_price_rao(4) is None
 
 
 def test_ui1_only_the_last_days_are_read() -> None:
