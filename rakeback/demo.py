@@ -27,6 +27,7 @@ from partners.models import Partner
 from partners.services import add_agreement, add_rule, add_wallets, create_partner
 from payments.models import Batch
 from payments.services import approve_batch, propose_batch
+from rakeback.schedules import set_up_schedules
 
 SEGMENT = Path(__file__).resolve().parent.parent / "chain" / "segments" / "demo.segment.gz"
 HOTKEY_LABELS = {
@@ -83,6 +84,7 @@ def run_demo(
     say("Attributing the take and closing the days …")
     attribute_yields(now=now)
     close_due_days(actor=users["admin"], now=now)
+    set_up_schedules()
     if not Batch.objects.exists():
         _batches(users["olivia"], users["adam"], now)
     return summarize()
