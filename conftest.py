@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from importlib import import_module
 from unittest import mock
 
 import pytest
@@ -12,6 +13,13 @@ import pytest
 from rakeback.embedded.home import Home
 from rakeback.embedded.users import release, wait_until_stopped
 from tests.settings import made_home
+
+GROUPS = {
+    "chain": "0003_groups",
+    "partners": "0003_groups",
+    "ledger": "0004_groups",
+    "payments": "0003_groups",
+}
 
 # Programs that a test starts are the product, with the product's settings.
 os.environ["DJANGO_SETTINGS_MODULE"] = "rakeback.settings"
@@ -32,9 +40,15 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _flush_despite_triggers() -> Iterator[None]:
-    """Let Django empty the tables after a transactional test although triggers forbid it in the product."""
+    """Let Django empty the tables after a transactional test although triggers forbid it in the product.
+
+    What the migrations put there, the groups and their rights, is put back: the next test expects it.
+    """
+    from django.apps import apps
     from django.core.management.commands import flush
     from django.db import connections
+
+    groups = [f"{app}.migrations.{name}" for app, name in GROUPS.items()]
 
     original = flush.Command.handle
 
@@ -42,9 +56,12 @@ def _flush_despite_triggers() -> Iterator[None]:
         with connections[str(options["database"])].cursor() as cursor:
             cursor.execute("SET session_replication_role = replica")
             try:
-                return original(self, **options)
+                said = original(self, **options)
             finally:
                 cursor.execute("SET session_replication_role = DEFAULT")
+        for name in groups:
+            import_module(name).grant_rights(apps, None)
+        return said
 
     with mock.patch.object(flush.Command, "handle", handle):
         yield

@@ -96,6 +96,18 @@ def test_op1_second_start_keeps_data(home: Path) -> None:
     assert is_gone(home)
 
 
+def test_op1_the_applications_role_cannot_switch_triggers_off(home: Path) -> None:
+    user = User(home).wait_until_ready()
+    with psycopg.connect(host=str(Home(home).sockets), user="rakeback", dbname="rakeback") as connection:
+        assert connection.execute(
+            "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+        ).fetchone() == (False,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SET session_replication_role = replica")
+    user.leave()
+    assert is_gone(home)
+
+
 def test_op1_home_is_private_and_nothing_listens_on_a_port(home: Path) -> None:
     user = User(home).wait_until_ready()
     assert home.stat().st_mode & 0o777 == 0o700

@@ -6,7 +6,7 @@ Rows are only ever inserted, so an upsert that changes nothing still passes.
 from django.db import migrations
 
 FORWARD = """
-CREATE FUNCTION chain_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION chain_refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION '% is append-only, % is refused: what the chain said stays', TG_TABLE_NAME, TG_OP
         USING ERRCODE = 'restrict_violation', CONSTRAINT = 'append_only', TABLE = TG_TABLE_NAME;

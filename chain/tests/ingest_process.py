@@ -9,6 +9,7 @@ from django.conf import settings
 
 if __name__ == "__main__":
     settings.DATABASES["default"]["NAME"] = os.environ["RAKEBACK_TEST_DATABASE"]
+    settings.DATABASES["default"]["USER"] = os.environ["RAKEBACK_TEST_USER"]
     django.setup()
     from chain.services import ingest_segment
 

@@ -119,7 +119,10 @@ def test_ch1_a_killed_process_leaves_whole_blocks_only(segment: Path) -> None:
     call_command("flush", interactive=False, verbosity=0)
     settings = connection.settings_dict
     environment = dict(
-        os.environ, PGPASSWORD=settings["PASSWORD"] or "", RAKEBACK_TEST_DATABASE=settings["NAME"]
+        os.environ,
+        PGPASSWORD=settings["PASSWORD"] or "",
+        RAKEBACK_TEST_DATABASE=settings["NAME"],
+        RAKEBACK_TEST_USER=settings["USER"] or "",
     )
     command = [sys.executable, "-m", "chain.tests.ingest_process", str(segment)]
     killed = 0

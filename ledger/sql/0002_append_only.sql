@@ -1,7 +1,7 @@
 -- L3: what the ledger wrote stays. Rows cannot be changed, deleted or truncated; a correction is a new row.
 -- Statement-level, so that even a change of no row is refused, and TRUNCATE is too.
 
-CREATE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION '% is append-only, % is refused: a correction is a new row', TG_TABLE_NAME, TG_OP
         USING ERRCODE = 'restrict_violation', CONSTRAINT = 'append_only', TABLE = TG_TABLE_NAME;
@@ -26,7 +26,7 @@ END $$;
 ALTER TABLE ledger_entry ADD COLUMN written_in xid8 NOT NULL DEFAULT pg_current_xact_id();
 ALTER TABLE ledger_period ADD COLUMN written_in xid8 NOT NULL DEFAULT pg_current_xact_id();
 
-CREATE FUNCTION ledger_remember_transaction() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_remember_transaction() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     NEW.written_in := pg_current_xact_id();
     RETURN NEW;
@@ -39,7 +39,7 @@ CREATE TRIGGER remember_transaction BEFORE INSERT ON ledger_period
 
 -- The header must be visible and ours: foreign keys are deferred, so "no header yet" would let a leg slip into an
 -- entry that another transaction commits in between.
-CREATE FUNCTION ledger_refuse_late_leg() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_refuse_late_leg() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF EXISTS (
         SELECT FROM new_rows WHERE NOT EXISTS (
@@ -51,7 +51,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION ledger_refuse_late_row() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_refuse_late_row() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF EXISTS (
         SELECT FROM new_rows WHERE period_id IS NOT NULL AND NOT EXISTS (
@@ -78,7 +78,7 @@ CREATE TRIGGER sealed AFTER INSERT ON ledger_entry REFERENCING NEW TABLE AS new_
 
 -- A closed period's facts are complete: no yield or conversion can appear in its blocks afterwards.
 
-CREATE FUNCTION ledger_refuse_late_fact() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_refuse_late_fact() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE closed record;
 BEGIN
     SELECT p.key, n.block_id INTO closed

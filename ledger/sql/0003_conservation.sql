@@ -1,16 +1,30 @@
 -- Sums that must hold when a transaction commits. A deferred trigger per row would add up everything once per row,
 -- which is quadratic; instead each statement that touches an entry or a period notes it here once, and the note's
--- own deferred trigger checks it once, set-based. Deleting a note does not help: its trigger is already queued.
+-- own deferred trigger checks it once, set-based. Only triggers touch the notes: one that somebody left there by hand
+-- would stand for a check that never comes.
 
 CREATE UNLOGGED TABLE ledger_due_check (kind text NOT NULL, key bigint NOT NULL, PRIMARY KEY (kind, key));
 
-CREATE FUNCTION ledger_broken(rule text, message text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_refuse_note() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    -- This function itself runs at depth 1 for a person's statement, deeper for a trigger's.
+    IF pg_trigger_depth() < 2 THEN
+        RAISE EXCEPTION 'ledger_due_check is written by triggers only'
+            USING ERRCODE = 'restrict_violation', CONSTRAINT = 'due_check_by_triggers', TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER by_triggers_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ledger_due_check
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_note();
+
+CREATE FUNCTION ledger_broken(rule text, message text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION '%', message USING ERRCODE = 'check_violation', CONSTRAINT = rule;
 END $$;
 
 -- L1 and L6: two legs or more, zero in each currency; a reversal takes back exactly what it reverses.
-CREATE FUNCTION ledger_check_entry(entry bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_check_entry(entry bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE header ledger_entry;
 BEGIN
     SELECT * INTO header FROM ledger_entry WHERE id = entry;
@@ -34,7 +48,7 @@ BEGIN
 END $$;
 
 -- LE1, LE4, LE8, A1: a period's rows conserve its yields, its conversions and its lines.
-CREATE FUNCTION ledger_check_period(period bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_check_period(period bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE closed ledger_period;
 DECLARE wrong record;
 BEGIN
@@ -140,7 +154,7 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION ledger_run_check() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_run_check() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     DELETE FROM ledger_due_check WHERE kind = NEW.kind AND key = NEW.key;
     IF NEW.kind = 'entry' THEN
@@ -154,7 +168,7 @@ END $$;
 CREATE CONSTRAINT TRIGGER run_check AFTER INSERT ON ledger_due_check
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ledger_run_check();
 
-CREATE FUNCTION ledger_note_entry() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_note_entry() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     INSERT INTO ledger_due_check SELECT DISTINCT 'entry', id FROM new_rows ON CONFLICT DO NOTHING;
     INSERT INTO ledger_due_check SELECT DISTINCT 'period', period_id FROM new_rows WHERE period_id IS NOT NULL
@@ -162,7 +176,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION ledger_note_legs() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_note_legs() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     INSERT INTO ledger_due_check SELECT DISTINCT 'entry', entry_id FROM new_rows ON CONFLICT DO NOTHING;
     INSERT INTO ledger_due_check SELECT DISTINCT 'period', e.period_id
@@ -170,13 +184,13 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION ledger_note_period() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_note_period() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     INSERT INTO ledger_due_check SELECT 'period', id FROM new_rows ON CONFLICT DO NOTHING;
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION ledger_note_rows() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_note_rows() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     INSERT INTO ledger_due_check SELECT DISTINCT 'period', period_id FROM new_rows ON CONFLICT DO NOTHING;
     RETURN NULL;
@@ -198,7 +212,7 @@ CREATE TRIGGER to_check AFTER INSERT ON ledger_commissionline REFERENCING NEW TA
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_note_rows();
 
 -- LE1: an attribution gives away the yield's take, no more, no less.
-CREATE FUNCTION ledger_check_attribution() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_check_attribution() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF EXISTS (
         SELECT FROM new_rows n LEFT JOIN chain_yield y ON y.id = n.source_id
@@ -219,7 +233,7 @@ ALTER TABLE ledger_commissionline ADD CONSTRAINT commission_is_rate_of_base
 -- L5: no more leaves an account of debt than was owed. Accounts are locked in order of id, so that rivals queue
 -- instead of deadlocking, and the sum is read after the lock. At a stricter isolation level the sum would come
 -- from an old snapshot and rivals would not see each other; that is refused.
-CREATE FUNCTION ledger_check_floor() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_check_floor() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE debited bigint[];
 DECLARE short record;
 BEGIN

@@ -149,9 +149,39 @@ def test_l1_a_leg_after_an_early_check_is_checked_again() -> None:
     partner = make_partner("A", 0).partner
     with refused("entry_balanced"):
         add_leg(entry, "PAYABLE", -1, partner)
-    with refused("entry_balanced"):
+    with refused("due_check_by_triggers"):
         add_leg(entry, "PAYABLE", -1, partner)
         sql("DELETE FROM ledger_due_check")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "INSERT INTO ledger_due_check VALUES ('entry', 9002)",
+        "UPDATE ledger_due_check SET key = key + 1",
+        "DELETE FROM ledger_due_check",
+        "TRUNCATE ledger_due_check",
+    ],
+)
+def test_l1_notes_of_what_to_check_are_not_written_by_hand(tampering: str) -> None:
+    """A note left for an entry to come would stand for a check that never runs."""
+    with refused("due_check_by_triggers"):
+        sql(tampering)
+
+
+def test_l2_a_temporary_table_does_not_stand_in_for_the_ledger(closed: tuple[Period, Period]) -> None:
+    """A rival's table of the same name is found first by names alone, so the triggers name where they look."""
+    old = Entry.objects.order_by("id").first()
+    assert old is not None
+    with refused("entry_sealed"):
+        sql("CREATE TEMP TABLE ledger_entry ON COMMIT DROP AS SELECT * FROM public.ledger_entry")
+        sql("UPDATE pg_temp.ledger_entry SET written_in = pg_current_xact_id()")
+        sql(
+            "INSERT INTO public.ledger_posting (entry_id, account_id, amount_rao) VALUES (%s, %s, -5)",
+            old.pk,
+            account("IN_FLIGHT", make_partner("T", 0).partner.pk).pk,
+        )
 
 
 @pytest.mark.django_db

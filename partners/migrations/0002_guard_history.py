@@ -9,12 +9,12 @@ from django.db import migrations
 TABLES = ("partner", "agreement", "rule", "wallet")
 
 FUNCTIONS = """
-CREATE FUNCTION partners_refuse_history_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION partners_refuse_history_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'history is append-only: % of % refused', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation';
 END $$;
-CREATE FUNCTION partners_refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION partners_refuse_truncate() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'TRUNCATE of % refused: it would leave no history', TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation';

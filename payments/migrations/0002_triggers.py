@@ -7,7 +7,7 @@ from django.db import migrations
 
 # A row comes in as PROPOSED and undecided; afterwards only the decision is written, once per step.
 BATCH = """
-CREATE FUNCTION payments_batch_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION payments_batch_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     changed text;
 BEGIN
@@ -70,7 +70,7 @@ CREATE TRIGGER payments_batch_no_truncate BEFORE TRUNCATE ON payments_batch
 
 # At commit a batch is what its head says, and what is approved is reserved in the ledger.
 WHOLE = """
-CREATE FUNCTION payments_batch_whole() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION payments_batch_whole() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     batch payments_batch;
     payouts bigint;
@@ -105,7 +105,7 @@ CREATE CONSTRAINT TRIGGER payments_batch_whole AFTER INSERT OR UPDATE ON payment
 # A payout is written with its batch and never again. The count at the head, which cannot change, seals the
 # batch: once it is reached there is no room for another payout.
 PAYOUT = """
-CREATE FUNCTION payments_payout_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION payments_payout_refuse() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'payouts are never changed or removed: cancel the batch' USING ERRCODE = 'check_violation';
 END $$;
@@ -115,7 +115,7 @@ CREATE TRIGGER payments_payout_frozen BEFORE UPDATE OR DELETE ON payments_payout
 CREATE TRIGGER payments_payout_no_truncate BEFORE TRUNCATE ON payments_payout
     FOR EACH STATEMENT EXECUTE FUNCTION payments_payout_refuse();
 
-CREATE FUNCTION payments_payout_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION payments_payout_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     found text;
 BEGIN

@@ -18,7 +18,8 @@ from pathlib import Path
 SOCKET_PATH_BYTES_MAX = 107
 SOCKET_NAME_VALKEY = "valkey.sock"
 DATABASE_NAME = "rakeback"
-DATABASE_USER = "postgres"
+# Owns the database and is no superuser: what triggers refuse, the application cannot switch off in passing.
+DATABASE_USER = "rakeback"
 LONGEST_SOCKET_NAME = ".s.PGSQL.5432"
 # Accounts that may run PostgreSQL for root where user namespaces are blocked, best first.
 SERVER_ACCOUNTS = ("postgres", "nobody")

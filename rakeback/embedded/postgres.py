@@ -16,10 +16,14 @@ from rakeback.embedded.server import Server, find_in_package
 UNSAFE_VARIABLE = "RAKEBACK_EMBEDDED_UNSAFE_FAST"
 _UNSAFE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 _READY_LINE = 7
+# Makes the cluster and the application's role; nothing else signs in as it.
+SUPERUSER = "postgres"
 _CREATE_DATABASE = rf"""
-SELECT 'CREATE DATABASE {DATABASE_NAME}'
+SELECT 'CREATE ROLE {DATABASE_USER} LOGIN'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{DATABASE_USER}') \gexec
+SELECT 'CREATE DATABASE {DATABASE_NAME} OWNER {DATABASE_USER}'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE_NAME}') \gexec
-"""  # noqa: S608  (both names are our own constants)
+"""  # noqa: S608  (the names are our own constants)
 
 
 class PostgresServer(Server):
@@ -106,7 +110,7 @@ class PostgresServer(Server):
             [
                 str(self._program("initdb")),
                 "-D", str(draft),
-                "-U", DATABASE_USER,
+                "-U", SUPERUSER,
                 "--auth=trust",
                 "--encoding=UTF8",
                 # The same order of letters on every machine.
@@ -150,7 +154,7 @@ class PostgresServer(Server):
             [
                 str(self._program("psql")),
                 "-X", "-q", "-v", "ON_ERROR_STOP=1",
-                "-h", str(self.home.sockets), "-U", DATABASE_USER, "-d", "postgres",
+                "-h", str(self.home.sockets), "-U", SUPERUSER, "-d", "postgres",
             ],
             "create its database",
             _CREATE_DATABASE,
