@@ -174,8 +174,9 @@ def test_l2_a_temporary_table_does_not_stand_in_for_the_ledger(closed: tuple[Per
     """A rival's table of the same name is found first by names alone, so the triggers name where they look."""
     old = Entry.objects.order_by("id").first()
     assert old is not None
-    with refused("entry_sealed"):
-        sql("CREATE TEMP TABLE ledger_entry ON COMMIT DROP AS SELECT * FROM public.ledger_entry")
+    with refused("entry_balanced"):
+        sql("CREATE TEMP TABLE ledger_due_check (LIKE public.ledger_due_check INCLUDING INDEXES)")
+        sql("CREATE TEMP TABLE ledger_entry AS SELECT * FROM public.ledger_entry")
         sql("UPDATE pg_temp.ledger_entry SET written_in = pg_current_xact_id()")
         sql(
             "INSERT INTO public.ledger_posting (entry_id, account_id, amount_rao) VALUES (%s, %s, -5)",
