@@ -32,6 +32,15 @@ def reason_field() -> forms.CharField:
     )
 
 
+def _ask_why(form: forms.ModelForm) -> None:  # type: ignore[type-arg]
+    """A new row explains itself; a change of one does not, so its reason must be given (PA6)."""
+    if "reason" in form.fields and form.instance.pk is not None:
+        form.fields["reason"].required = True
+        form.fields["reason"].error_messages["required"] = (
+            "Say why, in a few words: it is kept beside the change."
+        )
+
+
 def _shrink_notes(form: forms.BaseForm) -> None:
     # Those who may only look have no such field.
     if "notes" in form.fields:
@@ -131,6 +140,7 @@ class ReasonForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         _shrink_notes(self)
+        _ask_why(self)
 
 
 class PartnerForm(ReasonForm):
@@ -144,9 +154,14 @@ class PartnerForm(ReasonForm):
 class AgreementInlineForm(forms.ModelForm):  # type: ignore[type-arg]
     """An agreement as people write it: percent, TAO, two moments. Overlaps are found by the formset."""
 
-    rate = RateField()
+    rate = RateField(
+        help_text="Percent, like 33 % or 33.5 %; or basis points, like 3350 bps. Days that are closed keep the rate they "
+        "were closed with. For a new rate from some day on, end this agreement that day and add the next one."
+    )
     effective_from = MomentField(
-        label="From", help_text="Included. Without a time: 00:00 UTC.", required=False
+        label="From",
+        help_text="Included. Without a time: 00:00 UTC. Days that are closed already are not paid again.",
+        required=False,
     )
     effective_until = MomentField(
         label="Until", help_text="Excluded. Leave empty for no end.", required=False
@@ -168,6 +183,7 @@ class AgreementInlineForm(forms.ModelForm):  # type: ignore[type-arg]
             self.initial["effective_from"] = agreement.effective.lower
             self.initial["effective_until"] = agreement.effective.upper
         _shrink_notes(self)
+        _ask_why(self)
 
     def clean(self) -> dict[str, Any]:
         """Put the values into the agreement as it is stored."""

@@ -57,7 +57,7 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         (
             Entry("ledger.Attribution", "Attributions", "pie_chart"),
             Entry("ledger.Period", "Periods", "event_available"),
-            Entry("ledger.CommissionLine", "Statement lines", "receipt_long"),
+            Entry("ledger.CommissionLine", "Commission lines", "receipt_long"),
             Entry("ledger.PartnerTake", "Take by partner", "group_work"),
             Entry("ledger.DelegatorTake", "Take by delegator", "groups"),
             Entry("ledger.ConversionAllocation", "Allocations", "call_split"),

@@ -236,7 +236,9 @@ def ledger_figures(ledger: Overview) -> Iterator[Figure]:
     yield Figure(
         "Approved, unpaid",
         amount_html(ledger.in_flight_rao),
-        format_html("{} more is owed in no approved batch", amount_html(ledger.payable_rao)),
+        format_html("{} more is owed and waits for a batch", amount_html(ledger.payable_rao))
+        if ledger.payable_rao
+        else "Nothing else is owed",
     )
 
 

@@ -149,13 +149,16 @@ DATABASES: dict[str, Any] = {
     }
 }
 
+_cache = "redis.RedisCache"
 if IS_PRODUCTION or _env.is_set("REDIS_URL"):
-    _redis_url = _env.redis()
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": _redis_url}}
+    _redis_url = _cache_place = _env.redis()
 else:
     _redis_url = embedded.describe_valkey(RAKEBACK_HOME)
-    # Commands must work while no broker runs, and a local site is one machine.
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "rakeback"}}
+    _cache_place = f"unix://{_redis_url.partition('://')[2]}?db=1"
+    if not _env.is_set("RAKEBACK_SERVED"):
+        # Commands must work while no broker runs. The served site's processes share limits and cached answers.
+        _cache, _cache_place = "locmem.LocMemCache", "rakeback"
+CACHES = {"default": {"BACKEND": f"django.core.cache.backends.{_cache}", "LOCATION": _cache_place}}
 
 # A task whose worker died is delivered again after this time, so it must be longer than the longest
 # task and the longest countdown, or work would be done twice.

@@ -320,6 +320,7 @@ def serve_site(
     home.prepare()
     # The programs write to files, where more than warnings is wanted.
     os.environ.setdefault("LOG_LEVEL", "INFO")
+    os.environ["RAKEBACK_SERVED"] = "1"
     with open_port(bind, port) as listener:
         address: tuple[str, int] = listener.getsockname()[:2]
         reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104

@@ -142,7 +142,7 @@ def test_ui2_a_partner_with_agreement_is_added_on_one_page(operator: Client) -> 
 
 def test_pa2_a_rate_change_ends_one_agreement_and_begins_another_in_one_save(operator: Client) -> None:
     old = make_agreement(make_partner())
-    form = partner_form() | {"agreements-TOTAL_FORMS": "2", "agreements-INITIAL_FORMS": "1"}
+    form = partner_form(reason="new terms") | {"agreements-TOTAL_FORMS": "2", "agreements-INITIAL_FORMS": "1"}
     form |= agreement_row(0, "2025-08-01", "33 %", end="2025-10-01", pk=old.pk)
     form |= agreement_row(1, "2025-10-01", "50 %")
     operator.post(reverse("admin:partners_partner_change", args=[old.partner_id]), form)
@@ -157,7 +157,7 @@ def test_pa2_the_boundary_between_two_agreements_can_be_moved_later(operator: Cl
     turn = START + timedelta(days=30)
     old = make_agreement(make_partner(), ends_at=turn)
     new = make_agreement(old.partner, starts_at=turn, rate_bps=5000)
-    form = partner_form() | {"agreements-TOTAL_FORMS": "2", "agreements-INITIAL_FORMS": "2"}
+    form = partner_form(reason="later") | {"agreements-TOTAL_FORMS": "2", "agreements-INITIAL_FORMS": "2"}
     form |= agreement_row(0, "2025-09-15", "50 %", pk=new.pk)
     form |= agreement_row(1, "2025-08-01", "33 %", end="2025-09-15", pk=old.pk)
     operator.post(reverse("admin:partners_partner_change", args=[old.partner_id]), form)
@@ -165,6 +165,25 @@ def test_pa2_the_boundary_between_two_agreements_can_be_moved_later(operator: Cl
         "33 % from 2025-08-01 until 2025-09-15",
         "50 % from 2025-09-15",
     ]
+
+
+@pytest.mark.parametrize("model", ["partner", "agreement", "rule"])
+def test_pa6_a_change_says_why_or_is_not_made(operator: Client, model: str) -> None:
+    agreement = make_agreement(make_partner())
+    rule, _ = Rule.objects.get_or_create(agreement=agreement, kind=Rule.Kind.WALLET)
+    forms: dict[str, tuple[int, dict[str, Any]]] = {
+        "partner": (agreement.partner_id, partner_form(name="Other")),
+        "agreement": (agreement.pk, agreement_form(agreement.partner, rate="99 %")),
+        "rule": (
+            rule.pk,
+            {"agreement": agreement.pk, "kind": "WALLET", "priority": 1, "applies_from_block": 5},
+        ),
+    }
+    pk, form = forms[model]
+    before = everything()
+    response = operator.post(reverse(f"admin:partners_{model}_change", args=[pk]), form | {"reason": " "})
+    assert "Say why, in a few words" in response.content.decode()
+    assert everything() == before
 
 
 def test_pa2_an_overlap_on_the_partners_page_names_the_agreement_in_the_way(operator: Client) -> None:
@@ -317,13 +336,13 @@ def every_write(partner: Partner) -> list[tuple[str, dict[str, Any]]]:
     kept_agreement |= agreement_row(0, "2025-08-01", "99 %", pk=agreement.pk)
     return [
         (url("partner_add"), partner_form(name="X", slug="x")),
-        (url("partner_change", partner.pk), partner_form(name="Y", payout_address=address(6))),
-        (url("partner_change", partner.pk), partner_form() | kept_agreement),
+        (url("partner_change", partner.pk), partner_form(name="Y", payout_address=address(6), reason="r")),
+        (url("partner_change", partner.pk), partner_form(reason="r") | kept_agreement),
         (url("partner_changelist"), action("pause", partner.pk)),
         (url("agreement_add"), agreement_form(other)),
-        (url("agreement_change", agreement.pk), agreement_form(partner, rate="99 %")),
+        (url("agreement_change", agreement.pk), agreement_form(partner, rate="99 %", reason="r")),
         (url("rule_add"), rule_form),
-        (url("rule_change", rule.pk), rule_form | {"is_active": "on"}),
+        (url("rule_change", rule.pk), rule_form | {"is_active": "on", "reason": "r"}),
         (url("rule_changelist"), action("deactivate", rule.pk)),
         (url("wallet_add"), wallet_form(partner, 4)),
         (url("wallet_change", wallet.pk), wallet_form(other, reason="mine now")),
