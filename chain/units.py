@@ -6,9 +6,12 @@ units of 2**-64.
 
 from __future__ import annotations
 
+import re
+
 RAO_PER_TAO = 10**9
 U64F64_ONE = 1 << 64
 BPS_WHOLE = 10_000
+_AMOUNT = re.compile(r"(?P<sign>-?)(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.(?P<part>[0-9]{1,9}))?")
 
 
 def format_rao(rao: int) -> str:
@@ -19,18 +22,17 @@ def format_rao(rao: int) -> str:
 
 
 def parse_tao(text: str) -> int:
-    """Read an amount in TAO as rao, exactly.
+    """Read an amount in TAO as rao, exactly. A comma groups thousands and is nothing else: ``0,5`` is refused.
 
     :raises ValueError: when the text is not a plain decimal number with at most nine decimals.
     """
-    whole, _, part = text.strip().replace(",", "").partition(".")
-    digits = whole.removeprefix("-") + part
-    if not digits.isascii() or not digits.isdigit() or len(part) > 9:
+    found = _AMOUNT.fullmatch(text.strip())
+    if not found:
         raise ValueError(
-            f"{text!r} is not an amount in TAO: write digits with at most nine decimals, like 12.5"
+            f"{text!r} is not an amount in TAO: write digits with a point and at most nine decimals, like 0.5"
         )
-    rao = int(whole.removeprefix("-") or 0) * RAO_PER_TAO + int(part.ljust(9, "0"))
-    return -rao if whole.startswith("-") else rao
+    rao = int(found["whole"].replace(",", "")) * RAO_PER_TAO + int((found["part"] or "").ljust(9, "0"))
+    return -rao if found["sign"] else rao
 
 
 def format_bps(bps: int) -> str:

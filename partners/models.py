@@ -18,6 +18,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Deferrable, Q
+from django.db.models.functions import Lower
 from psycopg.types.range import Range
 from rest_framework_api_key.models import AbstractAPIKey
 
@@ -109,6 +110,13 @@ class Partner(models.Model):
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("name"),
+                name="partner_name_once_in_any_case",
+                violation_error_message="There is a partner of this name already, perhaps in other letters.",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

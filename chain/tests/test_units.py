@@ -17,7 +17,25 @@ def test_ui_amounts_show_nine_decimals() -> None:
     assert format_rao(-1) == "-0.000000001"
 
 
-@pytest.mark.parametrize("text", ["", "1.2345678901", "1e9", "NaN", "1.2.3", "--1", "\u0661"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1.2345678901",
+        "1e9",
+        "NaN",
+        "0,5",
+        "1,5",
+        "1,00",
+        "1,0000",
+        ",5",
+        "1.",
+        ".5",
+        "1.2.3",
+        "--1",
+        "\u0661",
+    ],
+)
 def test_ui_amounts_that_are_not_exact_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not an amount"):
         parse_tao(text)

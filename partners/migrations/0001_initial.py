@@ -5,6 +5,7 @@ import django.contrib.postgres.fields.ranges
 import django.core.validators
 import django.db.models.constraints
 import django.db.models.deletion
+import django.db.models.functions.text
 import partners.models
 import pghistory.utils
 import pgtrigger.compiler
@@ -316,5 +317,9 @@ class Migration(migrations.Migration):
         pgtrigger.migrations.AddTrigger(
             model_name='wallet',
             trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "partners_walletevent" ("address", "chain", "id", "introduced_date", "is_active", "notes", "partner_id", "pgh_context", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (OLD."address", OLD."chain", OLD."id", OLD."introduced_date", OLD."is_active", OLD."notes", OLD."partner_id", COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_metadata\', TRUE), \'\'), NULL)::JSONB, COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_id\', TRUE), \'\'), NULL)::UUID, CLOCK_TIMESTAMP(), \'delete\', OLD."id"); RETURN NULL;', hash='f4641a44a8bd028e82edb248c49efa971b38239c', operation='DELETE', pgid='pgtrigger_delete_delete_1e2ee', table='partners_wallet', when='AFTER')),
+        ),
+        migrations.AddConstraint(
+            model_name='partner',
+            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('name'), name='partner_name_once_in_any_case', violation_error_message='There is a partner of this name already, perhaps in other letters.'),
         ),
     ]

@@ -30,7 +30,7 @@ class Command(Serve):
         summary = run_demo(now=now_utc(), say=self._say, progress=progress)
         self._say(
             f"{summary['blocks']:,} blocks, {summary['epochs']} epochs: {format_rao(summary['take_tao_rao'])} TAO "
-            f"and {format_rao(summary['take_alpha_rao'])} alpha of take, attributed to the last rao. "
+            f"and {format_rao(summary['take_alpha_rao'])} alpha of all subnets as take, attributed to the last rao. "
             f"Partners are owed {format_rao(summary['owed_rao'])} TAO."
         )
         self._say("Sign in as (password):")
