@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from chain.addresses import InvalidAddress, decode_address
 from chain.source import Call, MissingRead, exchange_key
 
 FORMAT = "rakeback-segment"
@@ -67,6 +68,11 @@ def _header(line: bytes) -> SegmentHeader:
     header = SegmentHeader(**fields)
     if not 1 <= header.first_block <= header.last_block or not header.hotkeys:
         raise BadSegment("its header names no blocks or no hotkeys")
+    for hotkey in header.hotkeys:
+        try:
+            decode_address(hotkey)
+        except InvalidAddress as error:
+            raise BadSegment(f"its header names the hotkey {hotkey!r}, which {error}") from error
     return header
 
 

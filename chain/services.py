@@ -37,7 +37,7 @@ from chain.reader import (
     UnsupportedEvent,
     read_identity,
 )
-from chain.runtime import RuntimeDecoder, UnknownRuntime
+from chain.runtime import SUPPORTED_SPECS, RuntimeDecoder, UnknownRuntime
 from chain.segment import SegmentHeader, SegmentSource, write_segment
 from chain.source import RecordingSource, Source, SourceError, call_one
 from chain.yields import MethodsDisagree
@@ -95,7 +95,16 @@ def ingest_segment(
         raise CannotIngest(
             f"{path} holds blocks {header.first_block} to {header.last_block}; {first} to {last} is not among them"
         )
+    if unknown := sorted(set(header.spec_versions) - SUPPORTED_SPECS):
+        known = ", ".join(map(str, sorted(SUPPORTED_SPECS)))
+        raise CannotIngest(
+            f"{path} was recorded on runtime {unknown[0]}, which this version cannot read yet (it reads {known})"
+        )
     identity = read_identity(source)
+    if identity.chain != header.chain:
+        raise CannotIngest(
+            f"{path} says chain {header.chain!r} in its header but {identity.chain!r} in what it recorded"
+        )
     if identity.genesis_hash != header.genesis_hash:
         raise CannotIngest(
             f"{path} says genesis {header.genesis_hash} in its header but {identity.genesis_hash} in what it recorded"

@@ -9,10 +9,10 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from chain.display import address_html, amount_html
+from chain.readonly import ReadOnlyAdmin
 from payments import admin_views
 from payments.models import Batch, Payout
 from payments.queries import get_timeline
@@ -23,19 +23,6 @@ STATUS_COLOURS = {
     Batch.Status.APPROVED: "success",
     Batch.Status.CANCELLED: "default",
 }
-
-
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
-    """Rows that only services write."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Batch)
@@ -134,7 +121,7 @@ class BatchAdmin(ReadOnlyAdmin):
                 "may_cancel": may_cancel(batch, request.user),
                 "may_export": any(request.user.has_perm(right) for right in (PROPOSE, APPROVE)),
             }
-        return super().render_change_form(request, context, **kwargs)  # type: ignore[no-any-return]
+        return super().render_change_form(request, context, **kwargs)
 
 
 @admin.register(Payout)

@@ -16,13 +16,13 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, TextFilter
 from unfold.decorators import display
 
 from chain.admin.cells import time_html
 from chain.display import address_html
 from chain.models import Block, Hotkey
+from chain.readonly import ReadOnlyAdmin
 from chain.tables import Table
 
 COUNT_MAX = 10_000
@@ -59,14 +59,9 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
         return f"{self.count:,}"
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
-    """Facts: read here, written only by `chain.services`.
+class FactAdmin(ReadOnlyAdmin):
+    """Facts: read here, written only by `chain.services`."""
 
-    `empty_title` and `empty_text` say on an empty list what to do first.
-    """
-
-    empty_title = ""
-    empty_text: str = ""
     actions = None
     list_filter_submit = True
     list_per_page = 50
@@ -79,15 +74,6 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     change_form_template = "admin/chain/change_form.html"
     change_form_outer_before_template = "admin/chain/links.html"
     change_form_outer_after_template = "admin/chain/tables.html"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return FactList
@@ -263,7 +249,7 @@ class FactList(ChangeList):
         self.result_list = rows
 
 
-class OfBlockAdmin(ReadOnlyAdmin):
+class OfBlockAdmin(FactAdmin):
     """Rows of a block: newest first, found by block number and day."""
 
     list_select_related = ["block"]

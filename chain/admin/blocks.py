@@ -14,7 +14,7 @@ from unfold.decorators import display
 from chain.admin.base import (
     INGEST_FIRST,
     DaysFilter,
-    ReadOnlyAdmin,
+    FactAdmin,
     change_url,
     hotkey_html,
     link,
@@ -46,7 +46,7 @@ from chain.tables import Column, Table
 
 
 @admin.register(Block)
-class BlockAdmin(ReadOnlyAdmin):
+class BlockAdmin(FactAdmin):
     list_display = ["show_number", "show_time", "show_hash", "show_yields", "show_stake_events"]
     list_filter = [("timestamp", DaysFilter)]
     search_fields = ["hash"]

@@ -15,7 +15,7 @@ from unfold.decorators import display
 
 from chain.admin.base import (
     INGEST_FIRST,
-    ReadOnlyAdmin,
+    FactAdmin,
     link,
 )
 from chain.admin.cells import (
@@ -53,7 +53,7 @@ class GapStatusFilter(DropdownFilter):  # type: ignore[misc]
 
 
 @admin.register(Gap)
-class GapAdmin(ReadOnlyAdmin):
+class GapAdmin(FactAdmin):
     list_display = [
         "show_blocks",
         "show_status",
@@ -130,7 +130,7 @@ class GapAdmin(ReadOnlyAdmin):
 
 
 @admin.register(IngestRun)
-class IngestRunAdmin(ReadOnlyAdmin):
+class IngestRunAdmin(FactAdmin):
     list_display = [
         "name",
         "show_status",
@@ -210,7 +210,7 @@ class IngestRunAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Runtime)
-class RuntimeAdmin(ReadOnlyAdmin):
+class RuntimeAdmin(FactAdmin):
     list_display = ["name", "show_first", "show_sha"]
     fields = ["name", "show_first", "show_sha"]
     empty_title = "No runtime yet"

@@ -17,9 +17,9 @@ from unfold.decorators import display
 from chain.admin.base import (
     INGEST_FIRST,
     DaysFilter,
+    FactAdmin,
     HotkeyFilter,
     OfBlockAdmin,
-    ReadOnlyAdmin,
     SubnetFilter,
     block_link,
     change_url,
@@ -179,7 +179,7 @@ class HeldFilter(DropdownFilter):  # type: ignore[misc]
 
 
 @admin.register(Position)
-class PositionAdmin(ReadOnlyAdmin):
+class PositionAdmin(FactAdmin):
     list_display = ["show_coldkey", "show_netuid", "show_hotkey", "show_value", "show_part", "show_blocks"]
     list_filter = [HeldFilter, HotkeyFilter, SubnetFilter]
     search_fields = ["coldkey__startswith"]
@@ -252,7 +252,7 @@ class PositionAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Hotkey)
-class HotkeyAdmin(ReadOnlyAdmin):
+class HotkeyAdmin(FactAdmin):
     """The label is the one thing a person writes: a name of their own for the key."""
 
     list_display = [

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from chain import services
 from chain.locks import Lock
 from chain.models import Block, Gap, IngestRun, Network, Position, Yield
 from chain.queries import facts_sha256, holdings_at, last_block, positions_at, spot_price_rao
-from chain.segment import SegmentSource, write_segment
+from chain.segment import BadSegment, SegmentSource, write_segment
 from chain.services import (
     CannotIngest,
     IngestStopped,
@@ -199,6 +200,25 @@ def test_ch10_a_header_that_contradicts_the_recording_is_refused(segment: Path, 
     with pytest.raises(CannotIngest, match="in its header but 0x2222"):
         ingest_segment(forged)
     assert not Block.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("spec_versions", [425], "was recorded on runtime 425"),
+        ("chain", "another", "says chain 'another' in its header"),
+        ("hotkeys", ["5nonsense"], "names the hotkey '5nonsense'"),
+    ],
+)
+def test_ch10_a_header_that_cannot_be_true_is_refused(
+    segment: Path, tmp_path: Path, field: str, value: object, reason: str
+) -> None:
+    source = SegmentSource(segment)
+    forged = tmp_path / "forged.gz"
+    write_segment(forged, replace(source.header, **{field: value}), source._answers)  # type: ignore[arg-type]
+    with pytest.raises((CannotIngest, BadSegment), match=reason):
+        ingest_segment(forged)
+    assert not IngestRun.objects.exists()
 
 
 def test_ch10_a_segment_of_another_history_is_refused(segment: Path, tmp_path: Path) -> None:

@@ -7,18 +7,15 @@ from typing import Any
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from unfold.admin import ModelAdmin
+
+from chain.readonly import ReadOnlyAdmin
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
-    """Rows that only services write."""
+class LedgerAdmin(ReadOnlyAdmin):
+    """Rows of the ledger, some of which are shown on pages of their own."""
 
     class Media:
         css = {"all": ["ledger/ledger.css"]}
-
-    # Says on an empty list what to do first (templates/unfold/helpers/empty_results.html).
-    empty_title = ""
-    empty_text = ""
 
     def page_of(self, row: Any) -> str | None:
         """Give the page on which a row is shown, where that is not a form of its own."""
@@ -35,19 +32,3 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         if page is not None:
             return HttpResponseRedirect(page)
         return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], **kwargs: Any
-    ) -> HttpResponse:
-        # Unfold's button to leave a form is called Close, which means something else here.
-        context["show_close"] = False
-        return super().render_change_form(request, context, **kwargs)  # type: ignore[no-any-return]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

@@ -14,14 +14,14 @@ from unfold.decorators import display
 
 from chain.display import address_html, amount_html
 from chain.fields import RaoField
-from ledger.admin.base import ReadOnlyAdmin
+from ledger.admin.base import LedgerAdmin
 from ledger.admin.views import BlockPage
 from ledger.display import rate_html, take_html
 from ledger.models import Account, Attribution, CommissionLine, Entry, Posting
 
 
 @admin.register(Attribution)
-class AttributionAdmin(ReadOnlyAdmin):
+class AttributionAdmin(LedgerAdmin):
     """Every attributed yield; each leads to its block's page."""
 
     list_display = ["block", "at", "netuid", "side", "take", "delegator_count", "hotkey"]
@@ -70,7 +70,7 @@ class AttributionAdmin(ReadOnlyAdmin):
 
 
 @admin.register(CommissionLine)
-class CommissionLineAdmin(ReadOnlyAdmin):
+class CommissionLineAdmin(LedgerAdmin):
     """Every line of every statement."""
 
     list_display = ["period_key", "partner", "netuid", "side", "base", "rate", "commission", "hotkey_shown"]
@@ -134,7 +134,7 @@ class PostingInline(TabularInline):  # type: ignore[misc]
 
 
 @admin.register(Entry)
-class EntryAdmin(ReadOnlyAdmin):
+class EntryAdmin(LedgerAdmin):
     """Every entry with its legs; they add up to zero."""
 
     list_display = ["key", "kind", "volume", "memo", "posted_at", "posted_by_shown"]
@@ -163,7 +163,7 @@ class EntryAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Account)
-class AccountAdmin(ReadOnlyAdmin):
+class AccountAdmin(LedgerAdmin):
     """Every account with its balance; a debt is shown as what is owed."""
 
     list_display = ["name", "balance", "currency"]

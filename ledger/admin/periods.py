@@ -12,7 +12,7 @@ from unfold.decorators import action, display
 
 from chain.display import amount_html
 from chain.fields import RaoField
-from ledger.admin.base import ReadOnlyAdmin
+from ledger.admin.base import LedgerAdmin
 from ledger.admin.certificate import certify
 from ledger.admin.views import CLOSE, CloseConfirm, ClosePage, StatementFile, StatementPage
 from ledger.models import Period
@@ -20,7 +20,7 @@ from ledger.queries import statements_of
 
 
 @admin.register(Period)
-class PeriodAdmin(ReadOnlyAdmin):
+class PeriodAdmin(LedgerAdmin):
     """Closed days, the newest first, and what to do to close the next."""
 
     list_display = ["key", "block_range", "realised", "commission", "own_share", "closed", "closed_by_shown"]
