@@ -1,4 +1,4 @@
-"""Take the README's pictures from a running demonstration: python docs/take_pictures.py URL USER PASSWORD [FOLDER].
+"""Take the README's pictures from a running demonstration: python docs/take_pictures.py URL USER PASSWORD [FOLDER [NAME=PATH …]].
 
 Needs Chromium (Debian: apt install chromium); its place may be named by CHROMIUM.
 """
