@@ -11,10 +11,8 @@ import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from chain import keys
-from chain.addresses import encode_address
 from chain.facts import BlockFacts, PriceFact, RemarkFact, ShareFact, StakeEventFact, YieldFact
 from chain.runtime import (
     SUPPORTED_SPECS,
@@ -25,98 +23,27 @@ from chain.runtime import (
     calls_within,
     decoder_for,
 )
-from chain.source import Call, MissingRead, Source, SourceError, call_one
+from chain.source import MissingRead, Source, SourceError, call_one
 from chain.stake_events import SUBTENSOR, conversions, stake_events
+from chain.state import (
+    BrokenChain,
+    PositionsDisagree,
+    State,
+    UnsupportedEvent,
+    read_state,
+    state_call,
+    understanding,
+)
 from chain.yields import PoolChange, PoolState, alpha_take, root_takes
 
 log = logging.getLogger(__name__)
 
 PAGE_SIZE = 1000
 ROOT = 0
+# The year 2109; more is no time but a wrong answer.
+TIMESTAMP_MS_MAX = 1 << 42
 # (hotkey, netuid) → coldkey → raw share bits
 Holdings = dict[tuple[str, int], dict[str, int]]
-
-
-class BrokenChain(Exception):
-    """What the source says contradicts itself or what is stored: wrong parent, number or genesis."""
-
-
-class PositionsDisagree(Exception):
-    """The holders' shares do not add up to the chain's denominator, even after reading every one of them."""
-
-
-class UnsupportedEvent(Exception):
-    """The block holds an event that this version cannot account for."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Which chain a source serves."""
-
-    chain: str
-    genesis_hash: str
-    ss58_prefix: int
-    finalized_block: int
-
-
-def read_identity(source: Source) -> Identity:
-    """Ask a source which chain it serves and how far it is final."""
-    chain, genesis, head, properties = source.call_many(
-        [
-            ("system_chain", []),
-            ("chain_getBlockHash", [0]),
-            ("chain_getFinalizedHead", []),
-            ("system_properties", []),
-        ]
-    )
-    if not genesis or not head:
-        raise SourceError(f"{source.name} names no genesis or no finalized head")
-    header = call_one(source, "chain_getHeader", head)
-    prefix = (properties or {}).get("ss58Format")
-    return Identity(str(chain), genesis, 42 if prefix is None else int(prefix), int(header["number"], 16))
-
-
-class State:
-    """Values read at one block. An absent key is absent on chain: a control key proves that the state was there."""
-
-    def __init__(self, values: dict[str, str | None]) -> None:
-        self._values = values
-
-    def number(self, key: str) -> int | None:
-        """Read an unsigned little-endian number of any width; None where nothing is stored."""
-        value = self._values[key]
-        return None if value is None else int.from_bytes(bytes.fromhex(value[2:]), "little")
-
-    def amount(self, key: str) -> int:
-        """Read a number whose default is 0."""
-        return self.number(key) or 0
-
-    def account(self, key: str) -> str | None:
-        """Read an account id as an address; None where nothing is stored."""
-        value = self._values[key]
-        return None if value is None else encode_address(bytes.fromhex(value[2:]))
-
-    def raw(self, key: str) -> str | None:
-        """Read the value as 0x hex."""
-        return self._values[key]
-
-
-def _state_call(wanted: Iterable[str], block_hash: str) -> Call:
-    return "state_queryStorageAt", [[keys.SYSTEM_NUMBER, *dict.fromkeys(wanted)], block_hash]
-
-
-def _state(call: Call, result: Any, number: int) -> State:
-    """Check that every key asked was answered at the right block."""
-    changes = dict(result[0]["changes"]) if result else {}
-    missing = [key for key in call[1][0] if key not in changes]
-    if missing:
-        raise MissingRead(
-            f"block {number}: {len(missing)} of {len(call[1][0])} storage values were not answered"
-        )
-    state = State(changes)
-    if state.number(keys.SYSTEM_NUMBER) != number:
-        raise MissingRead(f"block {number}: its state is not there (pruned, or of another block)")
-    return state
 
 
 @dataclass
@@ -147,8 +74,9 @@ class ChainReader:
 
     def start_from_chain(self, number: int) -> list[ShareFact]:
         """Read every holder at a block, as the state before the first block to follow."""
-        self.parent_hash = self._block_hash(number)
-        self.holdings = self.read_holdings(number, self.parent_hash)
+        with understanding(self._source, f"the state before block {number + 1}"):
+            self.parent_hash = self._block_hash(number)
+            self.holdings = self.read_holdings(number, self.parent_hash)
         return [
             ShareFact(hotkey, netuid, coldkey, share)
             for (hotkey, netuid), holders in sorted(self.holdings.items())
@@ -180,8 +108,8 @@ class ChainReader:
             wanted = share_keys + pool_keys
             for start in range(0, max(len(wanted), 1), PAGE_SIZE):
                 page = wanted[start : start + PAGE_SIZE]
-                call = _state_call(page, block_hash)
-                state = _state(call, self._source.call_many([call])[0], number)
+                call = state_call(page, block_hash)
+                state = read_state(call, self._source.call_many([call])[0], number)
                 values.update({key: state.amount(key) for key in page})
             for key in share_keys:
                 coldkey, netuid = keys.share_key_parts(key)
@@ -222,14 +150,15 @@ class ChainReader:
         :raises SourceError: a read could not be had.
         :raises UnknownRuntime, BrokenChain, MethodsDisagree, PositionsDisagree, UnsupportedEvent: see there.
         """
-        step = self._open(number)
-        self._refuse_unsupported(step)
-        before, after, extrinsics = self._read_details(step)
-        if step.epochs:
-            self._add_yields(step, before, after)
-        self._add_stake_events(step, extrinsics)
-        self._add_prices(step, after)
-        holdings = self._step_holdings(step, after)
+        with understanding(self._source, f"block {number}"):
+            step = self._open(number)
+            self._refuse_unsupported(step)
+            before, after, extrinsics = self._read_details(step)
+            if step.epochs:
+                self._add_yields(step, before, after)
+            self._add_stake_events(step, extrinsics)
+            self._add_prices(step, after)
+            holdings = self._step_holdings(step, after)
         step.facts.shares = _differences(self.holdings, holdings)
         self.holdings, self.parent_hash = holdings, step.facts.hash
         return step.facts
@@ -263,7 +192,7 @@ class ChainReader:
         steps = {
             netuid: keys.by_netuid("LastMechansimStepBlock", netuid) for netuid in netuids if netuid != ROOT
         }
-        call = _state_call(
+        call = state_call(
             [
                 keys.SYSTEM_EVENTS,
                 keys.TIMESTAMP_NOW,
@@ -273,14 +202,15 @@ class ChainReader:
             ],
             block_hash,
         )
-        state = _state(call, self._source.call_many([call])[0], number)
+        state = read_state(call, self._source.call_many([call])[0], number)
         events_hex = state.raw(keys.SYSTEM_EVENTS)
         if events_hex is None:
             raise MissingRead(f"block {number}: its events are not there")
         events = decoder.events(events_hex)
-        facts = BlockFacts(
-            number, block_hash, self.parent_hash, state.amount(keys.TIMESTAMP_NOW), spec_version
-        )
+        timestamp_ms = state.amount(keys.TIMESTAMP_NOW)
+        if not 0 < timestamp_ms < TIMESTAMP_MS_MAX:
+            raise SourceError(f"block {number}: {timestamp_ms} ms is no time of a block")
+        facts = BlockFacts(number, block_hash, self.parent_hash, timestamp_ms, spec_version)
         # The order in which the chain visits subnets is that of their storage keys.
         epochs = [netuid for netuid, key in steps.items() if state.amount(key) == number]
         epochs.sort(key=lambda netuid: netuid.to_bytes(2, "little"))
@@ -338,14 +268,14 @@ class ChainReader:
         ]
         for netuid in {netuid for _, netuid in pools} - {ROOT}:
             wanted_after += self._price_keys(netuid)
-        before_call = _state_call(wanted_before + totals, step.facts.parent_hash)
-        after_call = _state_call(wanted_after + totals, step.facts.hash)
+        before_call = state_call(wanted_before + totals, step.facts.parent_hash)
+        after_call = state_call(wanted_after + totals, step.facts.hash)
         calls = [before_call, after_call]
         if any(leg.extrinsic_index is not None for leg in legs):
             calls.append(("chain_getBlock", [step.facts.hash]))
         results = self._source.call_many(calls)
-        before = _state(before_call, results[0], number - 1)
-        after = _state(after_call, results[1], number)
+        before = read_state(before_call, results[0], number - 1)
+        after = read_state(after_call, results[1], number)
         return before, after, results[2]["block"]["extrinsics"] if len(results) > 2 else []
 
     # --- yields ---------------------------------------------------------------------------------------
@@ -523,8 +453,8 @@ class ChainReader:
         )
         if touched:
             wanted = {(h, n, c): keys.share_key(h, c, n) for h, n, c in touched}
-            call = _state_call(wanted.values(), block_hash)
-            state = _state(call, self._source.call_many([call])[0], number)
+            call = state_call(wanted.values(), block_hash)
+            state = read_state(call, self._source.call_many([call])[0], number)
             for (hotkey, netuid, coldkey), key in wanted.items():
                 holders = holdings.setdefault((hotkey, netuid), {})
                 holders[coldkey] = state.amount(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
 
@@ -15,13 +15,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     empty_title = ""
     empty_text: str = ""
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], **kwargs: Any
-    ) -> HttpResponse:
-        # Unfold's button to leave a form is called Close, which means something else where days are closed.
-        if not self.has_change_permission(request, kwargs.get("obj")):
-            context["show_close"] = False
-        return super().render_change_form(request, context, **kwargs)  # type: ignore[no-any-return]
+    change_form_template = "admin/read_only_form.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

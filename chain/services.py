@@ -29,17 +29,11 @@ from chain.models import (
     Yield,
 )
 from chain.queries import holdings_at, last_block, stored_runtimes
-from chain.reader import (
-    BrokenChain,
-    ChainReader,
-    Identity,
-    PositionsDisagree,
-    UnsupportedEvent,
-    read_identity,
-)
+from chain.reader import ChainReader
 from chain.runtime import SUPPORTED_SPECS, RuntimeDecoder, UnknownRuntime
 from chain.segment import SegmentHeader, SegmentSource, write_segment
 from chain.source import RecordingSource, Source, SourceError, call_one
+from chain.state import BrokenChain, Identity, PositionsDisagree, UnsupportedEvent, read_identity
 from chain.yields import MethodsDisagree
 
 # Blocks of a segment or range that end ingestion, and the gap each leaves.

@@ -1,4 +1,6 @@
-"""Take the README's pictures from a running demonstration: python docs/take_pictures.py URL USER PASSWORD [FOLDER [NAME=PATH …]].
+"""Take the README's pictures: python docs/take_pictures.py URL USER PASSWORD [FOLDER [NAME=PATH …]].
+
+The demonstration must run at URL.
 
 Needs Chromium (Debian: apt install chromium); its place may be named by CHROMIUM.
 """

@@ -121,7 +121,7 @@ class BatchAdmin(ReadOnlyAdmin):
                 "may_cancel": may_cancel(batch, request.user),
                 "may_export": any(request.user.has_perm(right) for right in (PROPOSE, APPROVE)),
             }
-        return super().render_change_form(request, context, **kwargs)
+        return super().render_change_form(request, context, **kwargs)  # type: ignore[no-any-return]
 
 
 @admin.register(Payout)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
+
+from chain.models import Block
+from ledger.models import Entry, Period
+from payments.models import Batch
 
 pytestmark = pytest.mark.django_db
 
@@ -57,3 +64,15 @@ def test_py1_no_group_may_both_propose_and_approve() -> None:
     for group in Group.objects.all():
         codenames = set(group.permissions.values_list("codename", flat=True))
         assert not {"propose_batch", "approve_batch"} <= codenames, group
+
+
+def test_ui_a_page_that_saves_nothing_has_no_buttons_for_it() -> None:
+    call_command("demo", no_serve=True, verbosity=0, stdout=StringIO())
+    client = signed_in("operator")
+    for row in (Block.objects.first(), Period.objects.first(), Batch.objects.first(), Entry.objects.first()):
+        assert row is not None
+        page = client.get(
+            reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk]), follow=True
+        )
+        assert page.status_code == 200
+        assert b'id="submit-row"' not in page.content, row

@@ -10,9 +10,10 @@ import pytest
 
 from chain import keys
 from chain.facts import BlockFacts
-from chain.reader import BrokenChain, ChainReader, PositionsDisagree
+from chain.reader import ChainReader
 from chain.runtime import UnknownRuntime
-from chain.source import MissingRead
+from chain.source import MissingRead, SourceError
+from chain.state import BrokenChain, PositionsDisagree
 from chain.tests.replay_node import Play, PlaySource
 from chain.yields import MethodsDisagree
 
@@ -201,3 +202,31 @@ def test_f19_a_page_of_holders_that_repeats_or_jumps_is_refused(
     listed = [prefix + "02", prefix + "01"] if page == ["unsorted"] else [prefix + "01", prefix + "01"]
     with pytest.raises(Exception, match="out of order"):
         follow(play, hotkeys, LyingSource(play, state_getKeysPaged=listed))
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"state_getRuntimeVersion": None},
+        {"state_getRuntimeVersion": {}},
+        {"state_getMetadata": "0x6d65"},
+        {"chain_getBlockHash": 7},
+        {"chain_getHeader": {"number": "many", "parentHash": "0x"}},
+        {"state_queryStorageAt": [{"changes": "none"}]},
+        {"state_queryStorageAt": {}},
+        {"state_getKeysPaged": 5},
+        {"chain_getBlock": {"block": {}}},
+    ],
+)
+def test_ch7_an_answer_that_makes_no_sense_is_one_clear_error(
+    play: Play, hotkeys: list[str], lie: dict[str, Any]
+) -> None:
+    with pytest.raises((SourceError, BrokenChain)) as error:
+        follow(play, hotkeys, LyingSource(play, **lie))
+    assert "play" in str(error.value) or "block" in str(error.value)
+
+
+@pytest.mark.parametrize("value", [le(0), le(2**63), "0x", "nonsense"])
+def test_ch7_a_time_that_is_none_is_refused(play: Play, hotkeys: list[str], value: str) -> None:
+    with pytest.raises(SourceError, match="block 24"):
+        follow(play, hotkeys, LyingSource(play, key=keys.TIMESTAMP_NOW, value=value, at=24))

@@ -102,4 +102,4 @@ class PeriodAdmin(LedgerAdmin):
                 "entry": period.entries.first(),
                 "last_block": period.blocks.upper - 1,
             }
-        return super().render_change_form(request, context, **kwargs)
+        return super().render_change_form(request, context, **kwargs)  # type: ignore[no-any-return]

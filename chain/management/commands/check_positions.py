@@ -7,10 +7,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from chain.reader import PositionsDisagree
 from chain.segment import BadSegment
 from chain.services import CannotIngest, check_positions
 from chain.source import SourceError
+from chain.state import PositionsDisagree
 
 
 class Command(BaseCommand):

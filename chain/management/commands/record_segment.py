@@ -8,10 +8,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from chain.management.arguments import add_node_arguments, show_progress
-from chain.reader import BrokenChain, PositionsDisagree, UnsupportedEvent
 from chain.runtime import UnknownRuntime
 from chain.services import CannotIngest, record_segment
 from chain.source import NodeSource, SourceError
+from chain.state import BrokenChain, PositionsDisagree, UnsupportedEvent
 from chain.yields import MethodsDisagree
 
 
