@@ -36,6 +36,8 @@ def main() -> int:
     except ModuleNotFoundError as error:
         print(f"{error}. Run `make setup` once, then .venv/bin/python manage.py …", file=sys.stderr)
         return 1
+    from django.db.utils import OperationalError, ProgrammingError
+
     from rakeback import embedded
     from rakeback.schema import ensure_schema
 
@@ -48,6 +50,17 @@ def main() -> int:
     except (embedded.EmbeddedError, ImproperlyConfigured) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
+    except OperationalError as error:
+        print(f"Error: the database cannot be reached or refuses: {error}", file=sys.stderr)
+        return 1
+    except ProgrammingError as error:
+        # The embedded database brings its own schema; a database of one's own is migrated by decision.
+        if embedded.is_external("DATABASE_URL") and "does not exist" in str(error):
+            print(
+                f"Error: {error}\nIs the database up to date? Run: python manage.py migrate", file=sys.stderr
+            )
+            return 1
+        raise
     except KeyboardInterrupt:
         return 130
     return 0

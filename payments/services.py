@@ -9,8 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import transaction
 
+from chain.locks import Lock, hold
 from ledger import services as ledger_services
 from ledger.models import Period
 from partners.models import Partner
@@ -21,8 +22,6 @@ from payments.queries import find_changes, find_uncovered, hash_batch, last_peri
 PROPOSE = "payments.propose_batch"
 APPROVE = "payments.approve_batch"
 _RIGHTS_TO_CANCEL = {Batch.Status.PROPOSED: (PROPOSE, APPROVE), Batch.Status.APPROVED: (APPROVE,)}
-# Advisory lock "rbpp": at most one proposal is being worked out at a time.
-_PROPOSE_LOCK = 0x72627070
 
 
 class PaymentError(Exception):
@@ -67,8 +66,7 @@ def propose_batch(
     :raises PlanChanged: when what is due no longer has the expected hash.
     """
     _require(actor, PROPOSE)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_PROPOSE_LOCK])
+    hold(Lock.PROPOSE)
     through = through or last_period()
     if through is None:
         raise NothingToPay("No period is closed yet. Close a day first; then what it owes can be paid.")

@@ -7,10 +7,10 @@ from datetime import datetime
 import structlog
 from django.db import transaction
 
+from chain.locks import Lock, hold
 from chain.models import Yield
 from ledger.attribution import digest
 from ledger.facts import Holders, SharesDisagree, shares_of
-from ledger.locks import Lock, hold
 from ledger.models import Attribution
 
 BATCH = 500

@@ -12,9 +12,9 @@ import structlog
 from django.db import transaction
 from django.db.backends.postgresql.psycopg_any import NumericRange
 
+from chain.locks import Lock, hold
 from ledger.calculation import Calculation, calculate
 from ledger.facts import SharesDisagree, read_earned, read_open_lots, read_sales
-from ledger.locks import Lock, hold
 from ledger.manifest import build_manifest, content_hash, day_key
 from ledger.models import (
     Account,
