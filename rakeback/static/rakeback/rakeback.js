@@ -93,7 +93,21 @@
         }
     }
 
+    /* The sidebar has more than twenty links before the page begins. */
+    function offerSkip() {
+        const content = document.getElementById("content");
+        if (content && document.getElementById("nav-sidebar-apps")) {
+            const link = document.createElement("a");
+            link.href = "#content";
+            link.className = "rb-skip";
+            link.textContent = "Skip to the page";
+            content.tabIndex = -1;
+            document.body.prepend(link);
+        }
+    }
+
     document.addEventListener("pointerover", readOut);
+    document.addEventListener("DOMContentLoaded", offerSkip);
     document.addEventListener("DOMContentLoaded", alignHeaders);
     document.addEventListener("DOMContentLoaded", openByKeyboard);
 })();
