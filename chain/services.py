@@ -223,6 +223,12 @@ def _check_fits(source: Source, first: int, last: int, hotkeys: list[str]) -> in
             f"facts are stored up to block {stored.number}; blocks {stored.number + 1} to {first - 1} would be "
             "missing. Ingest those first."
         )
+    begins = Block.objects.earliest("number").number
+    if first < begins:
+        raise CannotIngest(
+            f"the facts begin at block {begins}; blocks before it cannot be added later, because every position rests on "
+            "the one before. Begin earlier in another RAKEBACK_HOME or database."
+        )
     overlap = Block.objects.filter(number__range=(first, last)).order_by("number")
     for number, block_hash in overlap.values_list("number", "hash"):
         if (theirs := call_one(source, "chain_getBlockHash", number)) != block_hash:

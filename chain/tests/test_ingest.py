@@ -24,6 +24,7 @@ from chain.services import (
     CannotIngest,
     IngestStopped,
     check_positions,
+    ingest,
     ingest_new_blocks,
     ingest_segment,
     record_segment,
@@ -246,6 +247,8 @@ def test_ch1_other_hotkeys_and_holes_are_refused(
         ingest_segment(segment, first=40)
     with pytest.raises(CannotIngest, match="is not among them"):
         ingest_segment(segment, last=5_000)
+    with pytest.raises(CannotIngest, match="the facts begin at block 2"):
+        ingest(PlaySource(play), first=1, last=30, hotkeys=hotkeys)
 
 
 def test_ch10_a_segment_that_follows_goes_on_from_the_facts(
