@@ -66,6 +66,9 @@ def _header(line: bytes) -> SegmentHeader:
     if (version := fields.pop("version", None)) != VERSION:
         raise BadSegment(f"its format version is {version}; this program reads version {VERSION}")
     header = SegmentHeader(**fields)
+    numbers = (header.ss58_prefix, header.first_block, header.last_block, *header.spec_versions)
+    if any(type(number) is not int for number in numbers):
+        raise BadSegment("its header has a number that is not whole")
     if not 1 <= header.first_block <= header.last_block or not header.hotkeys:
         raise BadSegment("its header names no blocks or no hotkeys")
     for hotkey in header.hotkeys:

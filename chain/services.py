@@ -95,10 +95,12 @@ def ingest_segment(
             f"{path} was recorded on runtime {unknown[0]}, which this version cannot read yet (it reads {known})"
         )
     identity = read_identity(source)
-    if identity.chain != header.chain:
-        raise CannotIngest(
-            f"{path} says chain {header.chain!r} in its header but {identity.chain!r} in what it recorded"
-        )
+    for name in ("chain", "ss58_prefix"):
+        says, recorded = getattr(header, name), getattr(identity, name)
+        if says != recorded:
+            raise CannotIngest(
+                f"{path} says {name} {says!r} in its header but {recorded!r} in what it recorded"
+            )
     if identity.genesis_hash != header.genesis_hash:
         raise CannotIngest(
             f"{path} says genesis {header.genesis_hash} in its header but {identity.genesis_hash} in what it recorded"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,8 @@ from django.db import connection
 from django.test import Client
 from django.urls import URLPattern, URLResolver
 from django.utils import timezone
+from rest_framework.test import APIRequestFactory
+from rest_framework.views import APIView
 
 from chain.models import Asset, Block, Conversion, Gap, IngestRun, Runtime, Side, StakeEvent, Yield
 from ledger.models import Attribution, Period
@@ -359,12 +362,28 @@ def test_threat7_the_database_holds_no_usable_key() -> None:
 
 def test_threat20_one_limit_per_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KeyThrottle, "THROTTLE_RATES", {"api_key": "3/minute"})
+    monkeypatch.setattr(KeyThrottle, "timer", lambda _: 1_000_000_020.5)
     hasty, calm = Api(), Api()
     answers = [hasty(address) for address in ("partners", "health", "wallets", "partners")]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
     assert answers[-1].json()["error"]["code"] == "throttled"
     assert calm("partners").status_code == 200
+    monkeypatch.setattr(KeyThrottle, "timer", lambda _: 1_000_000_080.5)
+    assert hasty("partners").status_code == 200
+
+
+def test_threat20_requests_that_arrive_together_are_each_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KeyThrottle, "THROTTLE_RATES", {"api_key": "40/minute"})
+    monkeypatch.setattr(KeyThrottle, "timer", lambda _: 1_000_000_020.5)
+    request = APIRequestFactory().get("/")
+    request.auth = ApiKey(id="one.key", prefix="one")
+
+    def ask(_: int) -> bool:
+        return KeyThrottle().allow_request(request, APIView())
+
+    with ThreadPoolExecutor(8) as rivals:
+        assert sum(rivals.map(ask, range(200))) == 40
 
 
 def make_yield(block: Block, netuid: int, side: Side, dividend: int) -> Yield:

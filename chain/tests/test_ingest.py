@@ -209,6 +209,8 @@ def test_ch10_a_header_that_contradicts_the_recording_is_refused(segment: Path, 
         ("spec_versions", [425], "was recorded on runtime 425"),
         ("chain", "another", "says chain 'another' in its header"),
         ("hotkeys", ["5nonsense"], "names the hotkey '5nonsense'"),
+        ("ss58_prefix", 0, "says ss58_prefix 0 in its header"),
+        ("first_block", 2.0, "a number that is not whole"),
     ],
 )
 def test_ch10_a_header_that_cannot_be_true_is_refused(
