@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from chain.models import Block, Yield
+from chain.models import Block, Conversion, Yield
 from chain.queries import facts_sha256, holdings_at
 from chain.services import check_positions, ingest_segment
 from chain.tests.replay_node import DATA, Play, serving
-from ledger.models import Attribution
+from ledger.models import Attribution, CommissionLine, Period
 from rakeback.demo import SEGMENT
 
 pytestmark = pytest.mark.django_db
@@ -167,3 +168,50 @@ def test_op1_the_demonstration_adds_up_and_runs_twice_without_change() -> None:
     assert json.loads(run("demo", no_serve=True, verbosity=0).splitlines()[-1]) == first
     assert facts_sha256() == facts
     assert "agrees with the facts" in run("check_ledger")
+
+
+def shared_out(total: int, weights: list[int]) -> list[int]:
+    """Floors in proportion, what is left over to the largest, the first of equals."""
+    parts = [total * weight // sum(weights) for weight in weights]
+    parts[weights.index(max(weights))] += total - sum(parts)
+    return parts
+
+
+def test_le4_the_demonstrations_lines_equal_first_in_first_out_by_hand() -> None:
+    """Every base and commission of Creative Builds, from explained blocks and conversions by the plainest bookkeeping."""
+    run("demo", no_serve=True, verbosity=0)
+    day_of = {
+        number: period.key
+        for period in Period.objects.all()
+        for number in range(period.blocks.lower, period.blocks.upper)
+    }
+    bases: dict[tuple[str, str, int, str], int] = defaultdict(int)
+    lots: dict[tuple[str, int], list[list[int]]] = defaultdict(list)  # unsold, take, theirs
+    sales = {c.pk: c for c in Conversion.objects.order_by("block_id", "stake_event__event_index")}
+    for number in sorted(day_of):
+        for epoch in json.loads(run("explain_block", number, format="json"))["epochs"]:
+            theirs = sum(
+                share["take_rao"] for share in epoch["shares"] if share["partner"] == "creative-builds"
+            )
+            pool = epoch["hotkey"], epoch["netuid"]
+            if epoch["side"] == "ROOT":
+                bases[(day_of[number], *pool, "ROOT")] += theirs
+            else:
+                lots[pool].append([epoch["take_rao"], epoch["take_rao"], theirs])
+        for sale in [sale for sale in sales.values() if sale.block_id == number]:
+            pool, left, sold = (sale.hotkey, sale.netuid), sale.alpha_rao, []
+            for lot in lots[pool]:
+                if part := min(lot[0], left):
+                    lot[0] -= part
+                    left -= part
+                    sold.append((part, lot))
+            proceeds = sale.tao_rao * (sale.alpha_rao - left) // sale.alpha_rao
+            for tao, (_, lot) in zip(shared_out(proceeds, [part for part, _ in sold]), sold, strict=True):
+                bases[(day_of[number], *pool, "ALPHA")] += shared_out(tao, [lot[2], lot[1] - lot[2]])[0]
+    lines = {
+        (line.period.key, line.hotkey, line.netuid, line.side): (line.base_rao, line.commission_rao)
+        for line in CommissionLine.objects.select_related("period")
+    }
+    assert lines == {key: (base, base * 3300 // 10_000) for key, base in bases.items() if base}
+    assert sum(side == "ALPHA" for *_, side in lines) > 5
+    assert len(sales) == 14
