@@ -33,6 +33,20 @@ UNGUARD = "".join(
     f"DROP TRIGGER history_append_only ON partners_{table}event; DROP TRIGGER no_truncate ON partners_{table};"
     for table in TABLES
 )
+# The triggers that write history look their tables up by name alone; a temporary table of that name would be found first.
+PINNED = """
+DO $$
+DECLARE writer regprocedure;
+BEGIN
+    FOR writer IN
+        SELECT DISTINCT t.tgfoid::regprocedure FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+        WHERE c.relname IN ('partners_partner', 'partners_agreement', 'partners_rule', 'partners_wallet')
+            AND t.tgname LIKE 'pgtrigger%'
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, public, pg_temp', writer);
+    END LOOP;
+END $$;
+"""
 
 
 def _select(kind: str, partner: str, name: str, joins: str = "") -> str:
@@ -73,7 +87,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunSQL(
-            FUNCTIONS + GUARDS,
+            FUNCTIONS + GUARDS + PINNED,
             UNGUARD + "DROP FUNCTION partners_refuse_history_change(); DROP FUNCTION partners_refuse_truncate();",
         ),
         migrations.RunSQL(VIEW, "DROP VIEW partners_change"),

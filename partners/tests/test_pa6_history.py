@@ -141,3 +141,23 @@ def test_describing_a_page_of_changes_takes_few_queries(django_assert_max_num_qu
     changes = list(Change.objects.all())
     with django_assert_max_num_queries(6):
         assert len(history.describe(changes)) == 41
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("table", ["partner", "agreement", "rule", "wallet"])
+def test_pa6_a_temporary_table_does_not_take_the_history_in(table: str) -> None:
+    agreement = make_agreement(make_partner())
+    make_wallet(agreement.partner)
+    with connection.cursor() as cursor:
+
+        def count() -> int:
+            cursor.execute(f"SELECT count(*) FROM public.partners_{table}event")
+            return int(cursor.fetchone()[0])
+
+        before = count()
+        cursor.execute(
+            f"CREATE TEMP TABLE partners_{table}event (LIKE public.partners_{table}event INCLUDING ALL)"
+        )
+        column = "is_active = NOT is_active" if table in ("rule", "wallet") else "notes = 'quietly'"
+        cursor.execute(f"UPDATE public.partners_{table} SET {column}")
+        assert count() == before + 1
