@@ -27,18 +27,12 @@ from chain.models import (
 )
 from chain.reader import Holdings
 from chain.shares import SharePool
-from chain.units import RAO_PER_TAO, U64F64_ONE
+from chain.units import RAO_PER_TAO, alpha_value_rao
 
 
 def last_block() -> Block | None:
     """The newest ingested block."""
     return Block.objects.order_by("-number").first()
-
-
-def positions_at(hotkey: str, netuid: int, block: int) -> list[tuple[str, int]]:
-    """Holders of a pool in the state after `block`: (coldkey, raw share bits), sorted by coldkey."""
-    rows = Position.objects.filter(hotkey=hotkey, netuid=netuid, blocks__contains=block)
-    return sorted(rows.values_list("coldkey", "share"))
 
 
 def holdings_at(block: int) -> Holdings:
@@ -72,7 +66,7 @@ def spot_price_rao(netuid: int, block: int | None = None) -> int | None:
     if block is not None:
         prices = prices.filter(block_id__lte=block)
     newest = prices.order_by("-block_id").first()
-    return None if newest is None else (newest.sqrt_price**2 * RAO_PER_TAO) // U64F64_ONE**2
+    return None if newest is None else alpha_value_rao(RAO_PER_TAO, newest.sqrt_price)
 
 
 def spot_prices_rao(netuids: Iterable[int]) -> dict[int, int]:
@@ -88,7 +82,7 @@ def spot_prices_rao(netuids: Iterable[int]) -> dict[int, int]:
             """,
             [sorted(wanted)],
         )
-        found = {netuid: int(root) ** 2 * RAO_PER_TAO // U64F64_ONE**2 for netuid, root in cursor.fetchall()}
+        found = {netuid: alpha_value_rao(RAO_PER_TAO, int(root)) for netuid, root in cursor.fetchall()}
     return found | ({0: RAO_PER_TAO} if 0 in wanted else {})
 
 

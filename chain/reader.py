@@ -34,7 +34,7 @@ from chain.state import (
     state_call,
     understanding,
 )
-from chain.yields import PoolChange, PoolState, alpha_take, root_takes
+from chain.yields import PoolChange, PoolState, Take, alpha_take, root_takes
 
 log = logging.getLogger(__name__)
 
@@ -348,22 +348,7 @@ class ChainReader:
             owner_cut=cut,
         )
         step.facts.yields.append(
-            YieldFact(
-                netuid=netuid,
-                hotkey=hotkey,
-                side="ALPHA",
-                asset="ALPHA",
-                pool_netuid=netuid,
-                owner=owner,
-                dividend_rao=net,
-                take_rao=take.rao,
-                take_low_rao=take.low_rao,
-                take_high_rao=take.high_rao,
-                take_u16=take_u16,
-                pool_before_rao=change.before.value,
-                other_rao=take.other_rao,
-                share_total=change.before.denominator,
-            )
+            _yield("ALPHA", netuid, hotkey, owner, change=change, take=take, take_u16=take_u16, net_rao=net)
         )
 
     def _add_root_yields(
@@ -382,22 +367,10 @@ class ChainReader:
             change, owner=owner, take_u16=take_u16, nets_rao=[nets[netuid] for netuid in paying]
         )
         for netuid, take in zip(paying, takes, strict=True):
+            net = nets[netuid]
             step.facts.yields.append(
-                YieldFact(
-                    netuid=netuid,
-                    hotkey=hotkey,
-                    side="ROOT",
-                    asset="TAO",
-                    pool_netuid=ROOT,
-                    owner=owner,
-                    dividend_rao=nets[netuid],
-                    take_rao=take.rao,
-                    take_low_rao=take.low_rao,
-                    take_high_rao=take.high_rao,
-                    take_u16=take_u16,
-                    pool_before_rao=change.before.value,
-                    other_rao=0,
-                    share_total=change.before.denominator,
+                _yield(
+                    "ROOT", netuid, hotkey, owner, change=change, take=take, take_u16=take_u16, net_rao=net
                 )
             )
 
@@ -470,6 +443,36 @@ class ChainReader:
             log.warning("chain.positions.enumerated: %s", error)
             return self.read_holdings(number, block_hash)
         return {pool: holders for pool, holders in holdings.items() if holders}
+
+
+def _yield(
+    side: str,
+    netuid: int,
+    hotkey: str,
+    owner: str,
+    *,
+    change: PoolChange,
+    take: Take,
+    take_u16: int,
+    net_rao: int,
+) -> YieldFact:
+    """On these runtimes root stakers are paid in TAO on netuid 0, subnet stakers in the subnet's own alpha."""
+    return YieldFact(
+        netuid=netuid,
+        hotkey=hotkey,
+        side=side,
+        asset="TAO" if side == "ROOT" else "ALPHA",
+        pool_netuid=ROOT if side == "ROOT" else netuid,
+        owner=owner,
+        dividend_rao=net_rao,
+        take_rao=take.rao,
+        take_low_rao=take.low_rao,
+        take_high_rao=take.high_rao,
+        take_u16=take_u16,
+        pool_before_rao=change.before.value,
+        other_rao=take.other_rao,
+        share_total=change.before.denominator,
+    )
 
 
 def _differences(before: Holdings, after: Holdings) -> list[ShareFact]:

@@ -97,10 +97,6 @@ class RuntimeDecoder:
         data = bytes.fromhex(default[2:]) if default.startswith("0x") else default.encode("latin-1")
         return int.from_bytes(data, "little")
 
-    def has_storage(self, pallet: str, item: str) -> bool:
-        """Say whether this runtime knows a storage item."""
-        return self._storage(pallet, item) is not None
-
     def events(self, data_hex: str) -> list[Event]:
         """Decode `System.Events`."""
         records = self._config.create_scale_object(

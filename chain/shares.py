@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-U64F64_ONE = 1 << 64
+from chain.units import U64F64_ONE
+
 _U128_MAX = (1 << 128) - 1
 _I128_MAX = (1 << 127) - 1
 # A remainder below this part of the share, or a denominator too small for a year of emission, is wiped whole.

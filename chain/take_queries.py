@@ -15,7 +15,7 @@ from django.db.models.functions import TruncDate
 
 from chain.models import Asset, Block, PoolPrice, Yield
 from chain.queries import last_block, spot_prices_rao
-from chain.units import RAO_PER_TAO, U64F64_ONE
+from chain.units import RAO_PER_TAO, alpha_value_rao
 
 ROOT = 0
 
@@ -119,4 +119,4 @@ def _closing_prices(start: datetime) -> dict[tuple[date, int], int]:
 def _value(take_rao: int, netuid: int, sqrt_price: int | None) -> int | None:
     if netuid == ROOT:
         return take_rao
-    return None if sqrt_price is None else take_rao * sqrt_price**2 // U64F64_ONE**2
+    return None if sqrt_price is None else alpha_value_rao(take_rao, sqrt_price)

@@ -35,6 +35,11 @@ def parse_tao(text: str) -> int:
     return -rao if found["sign"] else rao
 
 
+def alpha_value_rao(alpha_rao: int, sqrt_price: int) -> int:
+    """What alpha is worth in rao of TAO, floored, at an AMM's square-root price (U64F64 bits): ``alpha * price**2``."""
+    return alpha_rao * sqrt_price**2 // U64F64_ONE**2
+
+
 def format_bps(bps: int) -> str:
     """Write basis points as a percentage without rounding: ``3350`` is ``33.5 %``."""
     whole, part = divmod(bps, 100)

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Count, Q, Sum
 
-from chain.queries import spot_price_rao
+from chain.queries import spot_prices_rao
 from chain.units import RAO_PER_TAO
 from ledger import explaining
 from ledger.calculation import split_over_parts
@@ -88,9 +88,9 @@ def pending_alpha(through: Period | None = None) -> list[PendingAlpha]:
     for lot in read_open_lots(before):
         for part, amount in split_over_parts(lot.remaining_rao, lot.parts):
             amounts[lot.netuid, part.partner_id or 0] += amount
-    prices = {netuid: spot_price_rao(netuid) for netuid in sorted({netuid for netuid, _ in amounts})}
+    prices = spot_prices_rao({netuid for netuid, _ in amounts})
     return [
-        PendingAlpha(netuid, partner or None, amount, _value(amount, prices[netuid]))
+        PendingAlpha(netuid, partner or None, amount, _value(amount, prices.get(netuid)))
         for (netuid, partner), amount in sorted(amounts.items())
         if amount
     ]

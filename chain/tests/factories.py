@@ -19,7 +19,7 @@ from chain.models import (
     StakeEvent,
     Yield,
 )
-from chain.shares import U64F64_ONE
+from chain.units import U64F64_ONE
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 EVERY = timedelta(hours=6)
