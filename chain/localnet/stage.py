@@ -274,11 +274,6 @@ class Stage:
         """Raise a hotkey's take, given in 1/65535."""
         return who, self.sub("increase_take", hotkey=self.name(hotkey), take=take)
 
-    def pay(self, who: str, to: str, tao: str) -> Op:
-        """Transfer free TAO."""
-        amount = rao(tao)
-        return who, self.node.call("Balances", "transfer_keep_alive", dest=self.name(to), value=amount)
-
     def sudo(self, *calls: Any) -> Op:
         """Run calls as root, all or none."""
         call = calls[0] if len(calls) == 1 else self.node.call("Utility", "batch_all", calls=list(calls))
