@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from importlib import import_module
+from pkgutil import iter_modules
 from unittest import mock
 
 import pytest
@@ -14,12 +15,7 @@ from rakeback.embedded.home import Home
 from rakeback.embedded.users import release, wait_until_stopped
 from tests.settings import made_home
 
-GROUPS = {
-    "chain": "0003_groups",
-    "partners": "0003_groups",
-    "ledger": "0004_groups",
-    "payments": "0003_groups",
-}
+APPS = ("chain", "partners", "ledger", "payments")
 
 # Programs that a test starts are the product, with the product's settings.
 os.environ["DJANGO_SETTINGS_MODULE"] = "rakeback.settings"
@@ -48,7 +44,11 @@ def _flush_despite_triggers() -> Iterator[None]:
     from django.core.management.commands import flush
     from django.db import connections
 
-    groups = [f"{app}.migrations.{name}" for app, name in GROUPS.items()]
+    migrations = [
+        import_module(f"{app}.migrations.{found.name}")
+        for app in APPS
+        for found in iter_modules(import_module(f"{app}.migrations").__path__)
+    ]
 
     original = flush.Command.handle
 
@@ -59,8 +59,9 @@ def _flush_despite_triggers() -> Iterator[None]:
                 said = original(self, **options)
             finally:
                 cursor.execute("SET session_replication_role = DEFAULT")
-        for name in groups:
-            import_module(name).grant_rights(apps, None)
+        for migration in migrations:
+            if hasattr(migration, "grant_rights"):
+                migration.grant_rights(apps, None)
         return said
 
     with mock.patch.object(flush.Command, "handle", handle):

@@ -1,4 +1,4 @@
-"""SS58 addresses, read strictly. Pure.
+"""Addresses of Bittensor (SS58) and Solana, read strictly. Pure.
 
 A library's decoder accepts hex text, trailing newlines and account indices; money needs exactly one spelling of
 each address, so the text must be what encoding its own 32 bytes gives back.
@@ -7,10 +7,13 @@ each address, so the text must be what encoding its own 32 bytes gives back.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
+
+from chain import base58
 
 BITTENSOR_PREFIX = 42
-_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_LOOK_ALIKES = {"0": "zero", "O": "capital o", "I": "capital i", "l": "small L"}
+# Reading base58 takes time that grows with the square of the length.
+_LENGTH_MAX = 200
 
 
 class InvalidAddress(ValueError):
@@ -21,17 +24,13 @@ def _checksum(payload: bytes) -> bytes:
     return hashlib.blake2b(b"SS58PRE" + payload, digest_size=64).digest()[:2]
 
 
+@lru_cache(maxsize=1 << 16)
 def encode_address(public_key: bytes, prefix: int = BITTENSOR_PREFIX) -> str:
     """Write a 32-byte account id as SS58 text (prefix below 64)."""
     if len(public_key) != 32 or not 0 <= prefix < 64:
         raise InvalidAddress("an address encodes 32 bytes with a one-byte prefix")
     payload = bytes([prefix]) + public_key
-    raw = payload + _checksum(payload)
-    number, text = int.from_bytes(raw, "big"), ""
-    while number:
-        number, digit = divmod(number, 58)
-        text = _ALPHABET[digit] + text
-    return "1" * (len(raw) - len(raw.lstrip(b"\0"))) + text
+    return base58.encode(payload + _checksum(payload))
 
 
 def decode_address(text: str, prefix: int = BITTENSOR_PREFIX) -> bytes:
@@ -43,17 +42,9 @@ def decode_address(text: str, prefix: int = BITTENSOR_PREFIX) -> bytes:
         raise InvalidAddress("has spaces or line breaks around it")
     if text.startswith("0x"):
         raise InvalidAddress("is a public key in hex; give the SS58 address, which starts with 5")
-    for position, letter in enumerate(text, 1):
-        if letter not in _ALPHABET:
-            name = _LOOK_ALIKES.get(letter, repr(letter))
-            raise InvalidAddress(f"has {name} at position {position}, which no address contains")
+    raw = _decode(text)
     if not 46 <= len(text) <= 48:
         raise InvalidAddress(f"has {len(text)} characters; a Bittensor address has 48")
-    number = 0
-    for letter in text:
-        number = number * 58 + _ALPHABET.index(letter)
-    raw = number.to_bytes((number.bit_length() + 7) // 8, "big")
-    raw = b"\0" * (len(text) - len(text.lstrip("1"))) + raw
     if len(raw) < 35:
         raise InvalidAddress("is too short for an account")
     if raw[-2:] != _checksum(raw[:-2]):
@@ -66,6 +57,31 @@ def decode_address(text: str, prefix: int = BITTENSOR_PREFIX) -> bytes:
     if encode_address(public_key, prefix) != text:
         raise InvalidAddress("is not spelled the standard way")
     return public_key
+
+
+def decode_solana(text: str) -> bytes:
+    """Read a Solana address, base58 of a 32-byte public key; addresses of programs' accounts are such, too.
+
+    :raises InvalidAddress: for anything but the one spelling of 32 bytes, and for the all-zero key.
+    """
+    if text != text.strip():
+        raise InvalidAddress("has spaces or line breaks around it")
+    raw = _decode(text)
+    if len(raw) != 32:
+        hint = ": it looks like a Bittensor address" if len(raw) == 35 else ""
+        raise InvalidAddress(f"holds {len(raw)} bytes; a Solana address holds 32{hint}")
+    if not any(raw):
+        raise InvalidAddress("is the all-zero account, which nobody owns")
+    return raw
+
+
+def _decode(text: str) -> bytes:
+    if len(text) > _LENGTH_MAX:
+        raise InvalidAddress(f"has {len(text)} characters; an address has at most 48")
+    try:
+        return base58.decode(text)
+    except base58.NotBase58 as error:
+        raise InvalidAddress(str(error)) from error
 
 
 ZERO_ADDRESS = encode_address(bytes(32))

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from chain.shares import Share
+
+# Hotkey, netuid and coldkey of who holds stake where.
+Position = tuple[str, int, str]
+
 
 @dataclass(frozen=True)
 class YieldFact:
-    """See `chain.models.Yield`; amounts in rao, share_total in raw bits."""
+    """See `chain.models.Yield`; amounts in rao, `share_total` as storage has it."""
 
     netuid: int
     hotkey: str
@@ -22,12 +27,13 @@ class YieldFact:
     take_u16: int
     pool_before_rao: int
     other_rao: int
-    share_total: int
+    share_total: Share
+    proof: str
 
 
 @dataclass(frozen=True)
 class StakeEventFact:
-    """See `chain.models.StakeEvent`; amounts in rao, positive."""
+    """See `chain.models.StakeEvent`; amounts in rao, positive. None where the chain names no TAO or no fee."""
 
     event_index: int
     extrinsic_index: int | None
@@ -36,9 +42,9 @@ class StakeEventFact:
     coldkey: str
     hotkey: str
     netuid: int
-    tao_rao: int
+    tao_rao: int | None
     alpha_rao: int
-    fee_rao: int
+    fee_rao: int | None
     fee_asset: str
     extrinsic_hash: str = ""
     signer: str = ""
@@ -46,11 +52,18 @@ class StakeEventFact:
     other_coldkey: str = ""
     other_hotkey: str = ""
     other_netuid: int | None = None
+    cause: str = ""
+    """A `chain.stake_causes.Cause`, or empty: the kind says what happened."""
+    derived: bool = False
+    """`alpha_rao` is what the position's value changed by, not what an event says."""
 
 
 @dataclass(frozen=True)
 class ConversionFact:
-    """A stake event by which the owner of a hotkey sold alpha. `alpha_rao` includes the fee."""
+    """A stake event (the leg at `event_index` of this hotkey, netuid and owner) by which an owner sold alpha.
+
+    `alpha_rao` is all that left the position, the fee included; `tao_rao` what the owner kept for it.
+    """
 
     event_index: int
     hotkey: str
@@ -64,32 +77,61 @@ class ConversionFact:
 
 @dataclass(frozen=True)
 class PriceFact:
-    """State of a subnet's AMM after the block; reserves in rao, sqrt_price in raw U64F64 bits."""
+    """State of a subnet's AMM after the block; the price is made of it by `chain.pool_prices`.
+
+    Reserves in rao; `sqrt_price` in raw U64F64 bits where the pool has one; `pricing` is a value of `PoolPricing`;
+    `quote_weight` in parts of 1e18 where pools have weights.
+    """
 
     netuid: int
     tao_reserve_rao: int
     alpha_reserve_rao: int
-    sqrt_price: int
+    sqrt_price: int | None
+    pricing: str
+    quote_weight: int | None
 
 
 @dataclass(frozen=True)
 class RemarkFact:
-    """A remark left in an extrinsic that touched stake on our hotkeys."""
+    """A remark left in an extrinsic that touched stake on our hotkeys; see `chain.models.Remark`."""
 
     event_index: int
     extrinsic_index: int
     sender: str
-    remark: bytes
+    remark: bytes | None
+    text_hash: str
+    byte_count: int | None
+
+
+@dataclass(frozen=True)
+class TagFact:
+    """What a remark tags, or why nothing; see `chain.models.Tag` and `chain.tags`."""
+
+    remark_event_index: int
+    stake_event_index: int | None
+    accepted: bool
+    reason: str
+    via_delegate: bool
 
 
 @dataclass(frozen=True)
 class ShareFact:
-    """The share of a coldkey after the block, in raw bits; 0 when the position ended."""
+    """The share of a coldkey after the block; 0 when the position ended."""
 
     hotkey: str
     netuid: int
     coldkey: str
-    share: int
+    share: Share
+
+
+@dataclass(frozen=True)
+class HotkeyFact:
+    """From this block on a key is followed on a subnet (None: all), or, if `ended`, no longer; a swap did it."""
+
+    hotkey: str
+    netuid: int | None
+    swapped_from: str
+    ended: bool = False
 
 
 @dataclass
@@ -106,4 +148,26 @@ class BlockFacts:
     conversions: list[ConversionFact] = field(default_factory=list)
     prices: list[PriceFact] = field(default_factory=list)
     remarks: list[RemarkFact] = field(default_factory=list)
+    tags: list[TagFact] = field(default_factory=list)
     shares: list[ShareFact] = field(default_factory=list)
+    hotkeys: list[HotkeyFact] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    """What the chain leaves open about our money, in words: each opens a gap."""
+    provider: str = ""
+    """Who gave the block, for the record: no fact depends on it."""
+    payload: bytes = b""
+    """The block's raw events, where anything of ours was touched."""
+
+    @property
+    def touches_us(self) -> bool:
+        """Whether the block says anything about our hotkeys."""
+        found = (
+            self.yields,
+            self.stake_events,
+            self.remarks,
+            self.tags,
+            self.shares,
+            self.hotkeys,
+            self.doubts,
+        )
+        return any(found)

@@ -16,6 +16,7 @@ class Lock(IntEnum):
     ATTRIBUTE = 7_201_001
     CLOSE = 7_201_002
     PROPOSE = 7_201_003
+    PRICES = 7_201_014
 
 
 class Busy(Exception):

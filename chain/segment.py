@@ -2,7 +2,8 @@
 
 gzip of JSON lines: a header, one line per exchange ``[method, params, result]``, a footer with the number of
 exchanges and the SHA-256 of the lines before it. Equal exchanges give equal bytes. A file is checked whole before
-the first answer is given out, so a truncated or edited one changes nothing.
+the first answer is given out, so a truncated or edited one changes nothing. Storage that was read of a block is found
+again whichever keys are asked for together.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ class SegmentSource:
         self.name = f"segment {path.name}"
         try:
             self.header, self._answers = self._load(path)
+            self._states = _states(self._answers)
         except BadSegment as error:
             raise BadSegment(f"{path}: {error}. Record the segment again, or copy it again.") from None
         except FileNotFoundError:
@@ -118,13 +120,36 @@ class SegmentSource:
             answers[exchange_key(method, params)] = result
         return header, answers
 
+    def recorded_specs(self) -> set[int]:
+        """The runtimes that the recorded node named."""
+        asked = [key for key in self._answers if key.startswith('["state_getRuntimeVersion"')]
+        return {int(self._answers[key]["specVersion"]) for key in asked}
+
     def call_many(self, calls: Sequence[Call]) -> list[Any]:
         """Answer from the file."""
         return [self._answer(method, params) for method, params in calls]
 
     def _answer(self, method: str, params: list[Any]) -> Any:
-        try:
-            return self._answers[exchange_key(method, params)]
-        except KeyError:
-            asked = exchange_key(method, params)
-            raise MissingRead(f"{self.name} does not hold the read {asked[:160]}") from None
+        asked = exchange_key(method, params)
+        if asked in self._answers:
+            return self._answers[asked]
+        if method == "state_queryStorageAt":
+            wanted, block_hash = params
+            state = self._states.get(block_hash, {})
+            if all(key in state for key in wanted):
+                return [{"block": block_hash, "changes": [[key, state[key]] for key in wanted]}]
+            asked = exchange_key(method, [[key for key in wanted if key not in state], block_hash])
+        raise MissingRead(f"{self.name} does not hold the read {asked[:160]}")
+
+
+def _states(answers: dict[str, Any]) -> dict[str, dict[str, str | None]]:
+    """Storage values by block hash and key: recorded together, they may be asked for in other companies."""
+    states: dict[str, dict[str, str | None]] = {}
+    for asked, result in answers.items():
+        if asked.startswith('["state_queryStorageAt"'):
+            _, (wanted, block_hash) = json.loads(asked)
+            # What a node answered amiss stays in its own exchange and is refused by the reader.
+            for answer in result or []:
+                found = dict(answer["changes"])
+                states.setdefault(block_hash, {}).update({key: found[key] for key in wanted if key in found})
+    return states

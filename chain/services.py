@@ -2,58 +2,58 @@
 
 from __future__ import annotations
 
-import hashlib
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
-from chain.facts import BlockFacts, ShareFact
+from chain.backfill_models import Backfill
+from chain.eras import ERAS, NEWEST_KNOWN_SPEC, Era, era_of
+from chain.facts import BlockFacts
+from chain.gap_queries import next_readable, readable_ranges
+from chain.gap_services import GAP_KINDS, finish_run, gap_kind, record_doubts, record_gap
+from chain.hotkeys import Following
 from chain.locks import Busy, Lock, only_one
-from chain.models import (
-    Block,
-    Conversion,
-    Gap,
-    Hotkey,
-    IngestRun,
-    Network,
-    PoolPrice,
-    Position,
-    Remark,
-    Runtime,
-    StakeEvent,
-    Yield,
-)
-from chain.queries import holdings_at, last_block, stored_runtimes
+from chain.models import Block, IngestRun, Network
+from chain.providers import second_opinion
+from chain.queries import followed_after, holdings_at, last_block, named_hotkeys, stored_runtimes
 from chain.reader import ChainReader
-from chain.runtime import SUPPORTED_SPECS, RuntimeDecoder, UnknownRuntime
+from chain.runtime import UnknownRuntime
+from chain.runtime_services import admitted_eras, assume_runtime
 from chain.segment import SegmentHeader, SegmentSource, write_segment
-from chain.source import RecordingSource, Source, SourceError, call_one
-from chain.state import BrokenChain, Identity, PositionsDisagree, UnsupportedEvent, read_identity
-from chain.yields import MethodsDisagree
-
-# Blocks of a segment or range that end ingestion, and the gap each leaves.
-_GAP_KINDS: dict[type[Exception], str] = {
-    SourceError: Gap.Kind.READ_MISSING,
-    MethodsDisagree: Gap.Kind.METHODS_DISAGREE,
-    PositionsDisagree: Gap.Kind.POSITIONS_DISAGREE,
-    UnknownRuntime: Gap.Kind.UNKNOWN_RUNTIME,
-    UnsupportedEvent: Gap.Kind.UNSUPPORTED,
-}
+from chain.shares import NO_SHARE
+from chain.source import RecordingSource, Source, call_one
+from chain.state import BrokenChain, Identity, read_identity
+from chain.storing import Metadata, store_baseline, store_blocks, store_network
 
 Progress = Callable[[int, int], None]
+T = TypeVar("T")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CannotIngest(Exception):
     """The request does not fit what is stored or what the source serves. Nothing was written."""
 
 
+class IngestBusy(CannotIngest):
+    """Somebody else reads blocks now. Nothing was written; the same call works once they are done."""
+
+
 class IngestStopped(Exception):
     """Ingestion stopped at a block it could not read or prove. The blocks before it are stored, a gap is open."""
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """Who told us to read runtimes whose rules nobody proved, and by which era's rules. Facts are marked by it."""
+
+    era: Era
+    actor: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,12 @@ def now_utc() -> datetime:
 
 
 def ingest_segment(
-    path: Path, *, first: int | None = None, last: int | None = None, progress: Progress | None = None
+    path: Path,
+    *,
+    first: int | None = None,
+    last: int | None = None,
+    progress: Progress | None = None,
+    assume: Assumption | None = None,
 ) -> IngestReport:
     """Replay a segment, or the part of it from `first` to `last`, for the hotkeys its header names.
 
@@ -89,10 +94,18 @@ def ingest_segment(
         raise CannotIngest(
             f"{path} holds blocks {header.first_block} to {header.last_block}; {first} to {last} is not among them"
         )
-    if unknown := sorted(set(header.spec_versions) - SUPPORTED_SPECS):
-        known = ", ".join(map(str, sorted(SUPPORTED_SPECS)))
+    if foreign := set(header.spec_versions) - source.recorded_specs():
         raise CannotIngest(
-            f"{path} was recorded on runtime {unknown[0]}, which this version cannot read yet (it reads {known})"
+            f"{path} says it was recorded on runtime {min(foreign)} in its header but on "
+            f"{', '.join(map(str, sorted(source.recorded_specs()))) or 'none'} in what it recorded"
+        )
+    admitted = admitted_eras()
+    unknown = [spec for spec in header.spec_versions if not (era_of(spec) or admitted.get(spec))]
+    if unknown and assume is None:
+        raise CannotIngest(
+            f"{path} holds blocks of runtime {unknown[0]}, which this version cannot read yet (it reads "
+            f"{ERAS[0].first_spec} to {NEWEST_KNOWN_SPEC}). Prove it with manage.py check_runtime --segment {path}, or "
+            "go on unproved with --assume-era, which marks the facts."
         )
     identity = read_identity(source)
     for name in ("chain", "ss58_prefix"):
@@ -105,7 +118,7 @@ def ingest_segment(
         raise CannotIngest(
             f"{path} says genesis {header.genesis_hash} in its header but {identity.genesis_hash} in what it recorded"
         )
-    return ingest(source, first=first, last=last, hotkeys=header.hotkeys, progress=progress)
+    return ingest(source, first=first, last=last, hotkeys=header.hotkeys, progress=progress, assume=assume)
 
 
 def ingest(
@@ -115,19 +128,34 @@ def ingest(
     last: int,
     hotkeys: Sequence[str],
     progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    assume: Assumption | None = None,
 ) -> IngestReport:
     """Store the facts of blocks first..last (both included) for our hotkeys. Blocks already stored are compared.
 
     :param progress: called with (blocks done, blocks to do).
+    :param should_stop: asked after each block; the run then ends there, as if no more had been asked for.
     :raises CannotIngest: wrong chain, other hotkeys, another block where one is stored, a hole before `first`.
+    :raises IngestBusy: another ingestion or a backfill is at work.
     :raises IngestStopped: a block could not be read or proved; a gap says which and why.
     """
-    identity = read_identity(source)
+    identity = second_opinion(source, partial(read_identity, source))
     try:
         with only_one(Lock.INGEST):
-            return _ingest(source, identity, first, last, hotkeys, progress)
+            refuse_beside_backfill(now=now_utc())
+            return _ingest(source, identity, first, last, hotkeys, progress, should_stop, assume)
     except Busy as error:
-        raise CannotIngest("another ingestion is running; wait for it to end, or stop it") from error
+        raise IngestBusy("another ingestion is running; wait for it to end, or stop it") from error
+
+
+def refuse_beside_backfill(*, now: datetime) -> None:
+    """Leave the next blocks to a backfill that is at work; one whose workers are silent keeps nobody waiting.
+
+    :raises IngestBusy: naming it.
+    """
+    running = Backfill.objects.filter(state=Backfill.State.RUNNING).first()
+    if running is not None and (now - running.seen_at).total_seconds() < running.lease_seconds:
+        raise IngestBusy(f"{running} is running; wait for it to end, or pause or cancel it")
 
 
 def _ingest(
@@ -137,46 +165,129 @@ def _ingest(
     last: int,
     hotkeys: Sequence[str],
     progress: Progress | None,
+    should_stop: Callable[[], bool],
+    assume: Assumption | None,
 ) -> IngestReport:
-    _check_identity(identity, last)
-    start = _check_fits(source, first, last, sorted(set(hotkeys)))
+    check_identity(identity, last)
+    start = check_fits(source, first, last, sorted(set(hotkeys)))
     if start > last:
         return IngestReport(first, last, 0)
     run = IngestRun.objects.create(
         source=source.name, first_block=start, last_block=last, started_at=now_utc()
     )
-    number = start
+    number, ranges = start, readable_ranges(start, last)
+    stored_specs: set[int] = set()
     try:
-        reader = ChainReader(source, hotkeys, identity.ss58_prefix)
-        stored = last_block()
-        baseline: list[ShareFact] = []
-        if stored is None:
-            baseline = reader.start_from_chain(start - 1)
-        else:
-            reader.start_from_facts(stored.hash, holdings_at(stored.number), stored_runtimes())
-        for number in range(start, last + 1):
-            facts = reader.read_block(number)
-            with transaction.atomic():
-                if number == start and stored is None:
-                    _store_start(identity, hotkeys, start, baseline)
-                _store_block(facts, reader)
-                IngestRun.objects.filter(pk=run.pk).update(blocks_done=number - start + 1)
-            if progress:
-                progress(number - start + 1, last - start + 1)
+        # Each range but the first comes after blocks accepted as lost: nothing rests on what is not known.
+        for range_first, range_last in ranges:
+            number = range_first
+            reader = ChainReader(
+                source,
+                following_now() or hotkeys,
+                identity.ss58_prefix,
+                eras=admitted_eras(),
+                until=range_last,
+            )
+            begin = _start_reader(source, reader, identity, number, assume)
+            for number in range(range_first, range_last + 1):
+                facts = _assuming(
+                    reader,
+                    number,
+                    assume,
+                    partial(second_opinion, source, partial(reader.read_block, number)),
+                )
+                with transaction.atomic():
+                    begin()
+                    store_blocks([facts], partial(_runtime_of, reader), stored_specs=stored_specs)
+                    record_doubts(run=run, blocks=[facts], now=now_utc())
+                    IngestRun.objects.filter(pk=run.pk).update(blocks_done=number - start + 1)
+                begin = _nothing
+                stored_specs.add(facts.spec_version)
+                if progress:
+                    progress(number - start + 1, last - start + 1)
+                if should_stop():
+                    return _stop_early(run, number, IngestReport(first, number, number - start + 1))
     except BrokenChain as error:
-        _finish(run, error)
+        finish_run(run, error, now=now_utc())
         raise CannotIngest(f"{source.name} serves another history: {error}") from error
-    except tuple(_GAP_KINDS) as error:
-        _record_gap(run, number, last, error)
+    except tuple(GAP_KINDS) as error:
+        record_gap(run=run, first=number, last=last, kind=gap_kind(error), reason=str(error), now=now_utc())
+        finish_run(run, error, now=now_utc())
         raise IngestStopped(f"stopped before block {number}: {error}") from error
     except BaseException as error:
-        _finish(run, error)
+        finish_run(run, error, now=now_utc())
         raise
-    _finish(run, None)
-    return IngestReport(first, last, last - start + 1)
+    finish_run(run, None, now=now_utc())
+    return IngestReport(first, last, sum(end - begin + 1 for begin, end in ranges))
 
 
-def ingest_new_blocks(source: Source, *, count_max: int) -> IngestReport | None:
+def _assuming(reader: ChainReader, number: int, assume: Assumption | None, read: Callable[[], T]) -> T:
+    """Read; where an unproved runtime is in the way and somebody told us to go on, note who and read on."""
+    try:
+        return read()
+    except UnknownRuntime as error:
+        if assume is None or reader.knows(error.spec_version):
+            raise
+        decoder = reader.decoder(error.spec_version, reader.parent_hash)
+        assume_runtime(
+            spec_version=error.spec_version,
+            metadata_hex=decoder.metadata_hex,
+            era=assume.era,
+            first_block=number,
+            actor=assume.actor,
+            now=now_utc(),
+        )
+        reader.read_as(error.spec_version, assume.era)
+        return read()
+
+
+def _start_reader(
+    source: Source, reader: ChainReader, identity: Identity, number: int, assume: Assumption | None
+) -> Callable[[], None]:
+    """Stand the reader before a block; returns what is to be written together with that block."""
+    stored = last_block()
+    if stored is not None and stored.number == number - 1:
+        reader.start_from_facts(
+            stored.hash,
+            holdings_at(stored.number),
+            stored_runtimes(),
+            stored.runtime_id,
+            (stored.timestamp - EPOCH) // timedelta(milliseconds=1),
+        )
+        return _nothing
+    start = partial(second_opinion, source, partial(reader.start_from_chain, number - 1))
+    baseline = _assuming(reader, number, assume, start)
+
+    def begin() -> None:
+        if stored is None:
+            store_network(identity, reader.hotkeys, number)
+        store_baseline(number - 1, baseline, known_until=stored.number if stored else None)
+
+    return begin
+
+
+def _runtime_of(reader: ChainReader, facts: BlockFacts) -> Metadata:
+    return reader.decoder(facts.spec_version, facts.parent_hash)
+
+
+def _nothing() -> None:
+    """Nothing is to be written beside the block."""
+
+
+def _stop_early(run: IngestRun, number: int, report: IngestReport) -> IngestReport:
+    run.last_block = number
+    run.save(update_fields=["last_block"])
+    finish_run(run, None, now=now_utc())
+    return report
+
+
+def ingest_new_blocks(
+    source: Source,
+    *,
+    count_max: int,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> IngestReport | None:
     """Store the finalized blocks after the last stored one, at most `count_max`; None when there are none.
 
     :raises CannotIngest: also while nothing is stored yet: where to begin is for a person to say.
@@ -186,14 +297,36 @@ def ingest_new_blocks(source: Source, *, count_max: int) -> IngestReport | None:
         raise CannotIngest(
             "no blocks are stored yet. Say once where to begin: manage.py ingest --url … --from A --to B --hotkey …"
         )
-    last = min(read_identity(source).finalized_block, stored.number + count_max)
-    if last <= stored.number:
+    first = next_readable(stored.number + 1)
+    last = min(read_identity(source).finalized_block, first + count_max - 1)
+    if last < first:
         return None
-    hotkeys = list(Hotkey.objects.values_list("address", flat=True))
-    return ingest(source, first=stored.number + 1, last=last, hotkeys=hotkeys)
+    return ingest(
+        source,
+        first=first,
+        last=last,
+        hotkeys=our_hotkeys(),
+        progress=progress,
+        should_stop=should_stop,
+    )
 
 
-def _check_identity(identity: Identity, last: int) -> None:
+def our_hotkeys() -> list[str]:
+    """The keys that staff asked to follow; none before the first block."""
+    return list(named_hotkeys().order_by("address").values_list("address", flat=True))
+
+
+def following_now() -> list[Following]:
+    """The keys to read the next block for, those that swaps brought included; none before the first block."""
+    stored = last_block()
+    return followed_after(stored.number) if stored else []
+
+
+def check_identity(identity: Identity, last: int) -> None:
+    """Refuse another chain than the one stored, and blocks that are not final.
+
+    :raises CannotIngest: see there.
+    """
     pinned = Network.objects.first()
     if pinned and pinned.genesis_hash != identity.genesis_hash:
         raise CannotIngest(
@@ -207,20 +340,23 @@ def _check_identity(identity: Identity, last: int) -> None:
         )
 
 
-def _check_fits(source: Source, first: int, last: int, hotkeys: list[str]) -> int:
-    """Compare with what is stored; returns the first block still to do."""
+def check_fits(source: Source, first: int, last: int, hotkeys: list[str]) -> int:
+    """Compare with what is stored; returns the first block still to do.
+
+    :raises CannotIngest: when the range or the hotkeys do not fit, or the source has another history.
+    """
     if first < 1 or first > last:
         raise CannotIngest(f"blocks {first} to {last} are not a range; the first block must be 1 or later")
     stored = last_block()
     if stored is None:
         return first
-    ours = sorted(Hotkey.objects.values_list("address", flat=True))
+    ours = our_hotkeys()
     if ours != hotkeys:
         raise CannotIngest(
             f"this database follows the hotkeys {', '.join(ours)}; the request names {', '.join(hotkeys)}. "
             "Use another RAKEBACK_HOME or database for another set of hotkeys."
         )
-    if first > stored.number + 1:
+    if first > stored.number + 1 and readable_ranges(stored.number + 1, first - 1):
         raise CannotIngest(
             f"facts are stored up to block {stored.number}; blocks {stored.number + 1} to {first - 1} would be "
             "missing. Ingest those first."
@@ -241,117 +377,6 @@ def _check_fits(source: Source, first: int, last: int, hotkeys: list[str]) -> in
     return stored.number + 1
 
 
-def _store_start(identity: Identity, hotkeys: Sequence[str], first: int, baseline: list[ShareFact]) -> None:
-    Network.objects.get_or_create(
-        id=1,
-        defaults={
-            "name": identity.chain,
-            "genesis_hash": identity.genesis_hash,
-            "ss58_prefix": identity.ss58_prefix,
-        },
-    )
-    Hotkey.objects.bulk_create(Hotkey(address=address, first_block=first) for address in sorted(set(hotkeys)))
-    _store_shares(first - 1, baseline)
-
-
-def _store_block(facts: BlockFacts, reader: ChainReader) -> None:
-    number = facts.number
-    if not Runtime.objects.filter(pk=facts.spec_version).exists():
-        _store_runtime(reader.decoder(facts.spec_version, facts.parent_hash), number)
-    Block.objects.create(
-        number=number,
-        hash=facts.hash,
-        parent_hash=facts.parent_hash,
-        timestamp=datetime.fromtimestamp(facts.timestamp_ms // 1000, UTC).replace(
-            microsecond=facts.timestamp_ms % 1000 * 1000
-        ),
-        runtime_id=facts.spec_version,
-    )
-    Yield.objects.bulk_create(Yield(block_id=number, **vars(fact)) for fact in facts.yields)
-    events = StakeEvent.objects.bulk_create(
-        StakeEvent(block_id=number, **vars(fact)) for fact in facts.stake_events
-    )
-    by_index = {event.event_index: event for event in events}
-    Conversion.objects.bulk_create(
-        Conversion(
-            block_id=number,
-            stake_event=by_index[fact.event_index],
-            **{name: value for name, value in vars(fact).items() if name != "event_index"},
-        )
-        for fact in facts.conversions
-    )
-    PoolPrice.objects.bulk_create(PoolPrice(block_id=number, **vars(fact)) for fact in facts.prices)
-    Remark.objects.bulk_create(Remark(block_id=number, **vars(fact)) for fact in facts.remarks)
-    _store_shares(number, facts.shares)
-
-
-def _store_runtime(decoder: RuntimeDecoder, number: int) -> None:
-    metadata = bytes.fromhex(decoder.metadata_hex.removeprefix("0x"))
-    Runtime.objects.create(
-        spec_version=decoder.spec_version,
-        metadata=zlib.compress(metadata, 9),
-        metadata_sha256=hashlib.sha256(metadata).hexdigest(),
-        first_block=number,
-    )
-
-
-def _store_shares(number: int, changes: Sequence[ShareFact]) -> None:
-    """End the running position of every coldkey named and begin its new one, both at `number`."""
-    if not changes:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            UPDATE chain_position SET blocks = int8range(lower(blocks), %s)
-            FROM unnest(%s::text[], %s::int[], %s::text[]) AS changed (hotkey, netuid, coldkey)
-            WHERE chain_position.hotkey = changed.hotkey AND chain_position.netuid = changed.netuid
-              AND chain_position.coldkey = changed.coldkey AND upper_inf(blocks)
-            """,
-            [
-                number,
-                [change.hotkey for change in changes],
-                [change.netuid for change in changes],
-                [change.coldkey for change in changes],
-            ],
-        )
-    Position.objects.bulk_create(
-        Position(
-            hotkey=change.hotkey,
-            netuid=change.netuid,
-            coldkey=change.coldkey,
-            blocks=(number, None),
-            share=change.share,
-        )
-        for change in changes
-        if change.share
-    )
-
-
-def _finish(run: IngestRun, error: BaseException | None) -> None:
-    run.status = IngestRun.Status.FAILED if error else IngestRun.Status.DONE
-    run.error = f"{type(error).__name__}: {error}" if error else ""
-    run.finished_at = now_utc()
-    run.save(update_fields=["status", "error", "finished_at"])
-    stored = last_block()
-    if stored is not None:
-        # A gap reaches from the block that stopped a run to the end of what was asked; it is closed once
-        # all of it is stored.
-        Gap.objects.filter(resolved_at=None, blocks__not_gt=(None, stored.number + 1)).update(
-            resolved_at=run.finished_at, resolved_by=run
-        )
-
-
-@transaction.atomic
-def _record_gap(run: IngestRun, number: int, last: int, error: Exception) -> None:
-    kind = next(kind for cause, kind in _GAP_KINDS.items() if isinstance(error, cause))
-    known = Gap.objects.filter(resolved_at=None, kind=kind, blocks=(number, last + 1), reason=str(error))
-    if not known.exists():
-        Gap.objects.create(
-            kind=kind, blocks=(number, last + 1), reason=str(error), detected_at=now_utc(), detected_by=run
-        )
-    _finish(run, error)
-
-
 # --- recording and checking ---------------------------------------------------------------------------
 
 
@@ -363,11 +388,14 @@ def record_segment(
     hotkeys: Sequence[str],
     path: Path,
     progress: Progress | None = None,
+    eras: Mapping[int, Era] | None = None,
 ) -> SegmentHeader:
     """Record the reads that ingestion of first..last makes, the state before `first` and at `last` included.
 
-    Reads every block as ingestion does, so a block that cannot be proved is refused here, not later.
+    Writes nothing to the database and reads nothing from it. Reads every block as
+    ingestion does, so a block that cannot be proved is refused here, not later.
 
+    :param eras: runtimes that were admitted, beside those known.
     :raises CannotIngest: the range is not final or not a range.
     :raises SourceError, UnknownRuntime, BrokenChain, MethodsDisagree, PositionsDisagree, UnsupportedEvent:
         as while ingesting; no file is written.
@@ -381,14 +409,15 @@ def record_segment(
             f"block {last} is not final yet: the finalized head is {identity.finalized_block}. "
             "Only finalized blocks are recorded."
         )
-    reader = ChainReader(recorder, hotkeys, identity.ss58_prefix)
+    reader = ChainReader(recorder, hotkeys, identity.ss58_prefix, eras=eras, until=last)
     reader.start_from_chain(first - 1)
-    spec_versions = set()
+    spec_versions: set[int] = set()
     for number in range(first, last + 1):
-        spec_versions.add(reader.read_block(number).spec_version)
+        spec_version = reader.read_block(number).spec_version
+        spec_versions.add(spec_version)
         if progress:
             progress(number - first + 1, last - first + 1)
-    reader.read_holdings(last, reader.parent_hash)
+    reader.read_holdings(last, reader.parent_hash, spec_version)
     header = SegmentHeader(
         chain=identity.chain,
         genesis_hash=identity.genesis_hash,
@@ -396,7 +425,7 @@ def record_segment(
         first_block=first,
         last_block=last,
         spec_versions=sorted(spec_versions),
-        hotkeys=reader.hotkeys,
+        hotkeys=sorted(set(hotkeys)),
     )
     write_segment(path, header, recorder.exchanges)
     return header
@@ -425,13 +454,13 @@ def check_positions(path: Path) -> PositionCheck:
         raise CannotIngest(f"block {number} is not stored. Run `manage.py ingest --segment {path}` first.")
     if (theirs := call_one(source, "chain_getBlockHash", number)) != block.hash:
         raise CannotIngest(f"block {number} is stored as {block.hash}, {path} says {theirs}")
-    reader = ChainReader(source, header.hotkeys, header.ss58_prefix)
-    chain, ours = reader.read_holdings(number, block.hash), holdings_at(number)
+    reader = ChainReader(source, followed_after(number), header.ss58_prefix, eras=admitted_eras())
+    chain, ours = reader.read_holdings(number, block.hash, block.runtime_id), holdings_at(number)
     differences = [
         f"{coldkey} on {hotkey} netuid {netuid}: stored {mine}, chain {theirs}"
         for hotkey, netuid in sorted({*chain, *ours})
         for coldkey in sorted({*chain.get((hotkey, netuid), {}), *ours.get((hotkey, netuid), {})})
-        if (mine := ours.get((hotkey, netuid), {}).get(coldkey, 0))
-        != (theirs := chain.get((hotkey, netuid), {}).get(coldkey, 0))
+        if (mine := ours.get((hotkey, netuid), {}).get(coldkey, NO_SHARE))
+        != (theirs := chain.get((hotkey, netuid), {}).get(coldkey, NO_SHARE))
     ]
     return PositionCheck(number, sum(map(len, chain.values())), differences)

@@ -7,15 +7,37 @@ A source answers or raises; it never turns an error into an empty value.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-import websocket
+from chain.answers import (
+    HASH,
+    Known,
+    Nonsense,
+    NotHeld,
+    check_answer,
+    check_controls,
+    emptiness_controls,
+    not_held,
+)
+from chain.wire import (
+    BadAddress,
+    HungUp,
+    Limits,
+    NodeAddress,
+    TooManyCalls,
+    TooMuch,
+    Wire,
+    WireFault,
+    connect,
+)
 
 Call = tuple[str, list[Any]]
 
-READ_TIMEOUT_SECONDS = 60
+SAID_MAX = 400
+_GENESIS: Call = ("chain_getBlockHash", [0])
+# What a node answers to a batch that is more than it takes, or whose answers are more than it gives.
+_TOO_MUCH = frozenset({-32005, -32010, -32011})
 
 
 class SourceError(Exception):
@@ -24,6 +46,10 @@ class SourceError(Exception):
 
 class MissingRead(SourceError):
     """The read is not in the segment, or the node has pruned the state it asks for."""
+
+
+class WrongChain(SourceError):
+    """The node serves another chain than the one that is read. Asking again does not help."""
 
 
 class Source(Protocol):
@@ -42,50 +68,169 @@ def call_one(source: Source, method: str, *params: Any) -> Any:
 
 
 def describe_url(url: str) -> str:
-    """Name a node without the user, password, path or query of its URL, any of which may hold a key."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+    """Name a node without the user, password, path or query of its URL, any of which may hold a key.
+
+    :raises SourceError: it is no address of a node.
+    """
+    return parse_address(url).name
+
+
+def parse_address(url: str) -> NodeAddress:
+    """Take a node's URL apart. :raises SourceError: it is none; the message does not quote it."""
+    try:
+        return NodeAddress.parse(url)
+    except BadAddress as error:
+        raise SourceError(f"this is not the address of a node: {error}") from None
 
 
 class NodeSource:
-    """A node behind a WebSocket. Calls of one batch are sent together and answered in one round trip."""
+    """One node, behind ws(s):// or http(s)://. Calls are sent together; what is no sound answer to them is refused.
 
-    def __init__(self, url: str) -> None:
-        if urlsplit(url).scheme not in ("ws", "wss"):
-            raise SourceError(f"{describe_url(url)} is not a WebSocket address: give ws://… or wss://…")
-        self.name = describe_url(url)
+    Connects at the first call and again after any fault, and then asks for the genesis hash where one is pinned. Large
+    batches are split, and halved where a node says that they are too large. Not to be shared between threads.
+    """
+
+    def __init__(
+        self, url: str, *, limits: Limits | None = None, known: Known | None = None, name: str = ""
+    ) -> None:
+        """Take the node's URL. :raises SourceError: it is none."""
+        self._address = parse_address(url)
+        self.name = name or self._address.name
+        self.known = known or Known()
+        self.round_trips = 0
+        self._limits = limits or Limits()
+        self._calls_max = self._limits.calls_max
+        self._wire: Wire | None = None
         self._sent = 0
-        try:
-            self._socket = websocket.create_connection(
-                url, timeout=READ_TIMEOUT_SECONDS, skip_utf8_validation=True, enable_multithread=False
-            )
-        except (OSError, websocket.WebSocketException) as error:
-            raise SourceError(f"no node answers at {self.name}: {error}") from error
+
+    @property
+    def answered_by(self) -> str:
+        """Who gave the last answer."""
+        return self.name
 
     def call_many(self, calls: Sequence[Call]) -> list[Any]:
-        """Pipeline the calls; answers may come in any order."""
-        ids = range(self._sent, self._sent + len(calls))
-        self._sent += len(calls)
-        answers: dict[int, Any] = {}
-        try:
-            for number, (method, params) in zip(ids, calls, strict=True):
-                request = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-                self._socket.send(json.dumps(request))
-            while len(answers) < len(calls):
-                answer = json.loads(self._socket.recv())
-                if answer.get("id") in ids:
-                    answers[answer["id"]] = answer
-        except (OSError, websocket.WebSocketException, ValueError) as error:
-            raise SourceError(f"{self.name} stopped answering: {error}") from error
-        return [self._result(call, answers[number]) for call, number in zip(calls, ids, strict=True)]
+        """Pipeline the calls; answers may come in any order.
 
-    def _result(self, call: Call, answer: dict[str, Any]) -> Any:
-        if "result" in answer:
-            return answer["result"]
-        error = answer.get("error") or {}
-        text = str(error.get("message", error))
-        kind = MissingRead if "discarded" in text or "pruned" in text.lower() else SourceError
-        raise kind(f"{self.name} refused {call[0]}: {text}")
+        :raises MissingRead: the node does not have a block or state.
+        :raises WrongChain: the node serves another chain than the one pinned.
+        :raises SourceError: it refused, broke, was silent, said too much or something that is no answer.
+        """
+        results: list[Any] = []
+        for batch in self._batches(calls):
+            results += self._answers(batch)
+        if controls := emptiness_controls(calls, results):
+            try:
+                check_controls(controls, self._answers(controls), self.known)
+            except NotHeld as error:
+                raise MissingRead(self._shown(str(error))) from None
+        return results
+
+    def genesis_hash(self) -> str:
+        """Ask for the hash of block 0."""
+        return str(self._answers([_GENESIS])[0])
+
+    def _batches(self, calls: Sequence[Call]) -> Iterator[list[Call]]:
+        batch: list[Call] = []
+        size = 0
+        for call in calls:
+            length = len(json.dumps(call))
+            if batch and (len(batch) >= self._calls_max or size + length > self._limits.request_bytes_max):
+                yield batch
+                batch, size = [], 0
+            batch.append(call)
+            size += length
+        if batch:
+            yield batch
+
+    def _answers(self, calls: list[Call]) -> list[Any]:
+        try:
+            answers = self._exchange(calls)
+        except TooMuch as error:
+            self.close()
+            if len(calls) == 1:
+                raise self._fault(f"{calls[0][0]}: {error}") from None
+            half = len(calls) // 2
+            if isinstance(error, TooManyCalls):
+                self._calls_max = half
+            return self._answers(calls[:half]) + self._answers(calls[half:])
+        except WireFault as error:
+            self.close()
+            raise self._fault(f"{_methods(calls)}: {error}") from None
+        return [self._judge(*call, answer) for call, answer in zip(calls, answers, strict=True)]
+
+    def _exchange(self, calls: list[Call]) -> list[dict[str, Any]]:
+        reused = self._wire is not None
+        try:
+            return self._trip(self._connected(), calls, self._limits.read_seconds)
+        except HungUp:
+            if not reused:
+                raise
+        # A node may hang up between two questions. Nothing was lost: reads can be asked again.
+        self.close()
+        return self._trip(self._connected(), calls, self._limits.read_seconds)
+
+    def _connected(self) -> Wire:
+        if self._wire is None:
+            self._wire = connect(self._address, self._limits)
+            if self.known.genesis_hash:
+                self._pin(self._wire)
+        return self._wire
+
+    def _pin(self, wire: Wire) -> None:
+        """Compare the genesis at every connection: behind one address may stand many nodes."""
+        answer = self._trip(wire, [_GENESIS], self._limits.connect_seconds)[0]
+        found = str(answer.get("result"))
+        if HASH.fullmatch(found) and found != self.known.genesis_hash:
+            self.close()
+            raise WrongChain(
+                self._shown(f"serves another chain: its genesis is {found}, ours {self.known.genesis_hash}")
+            )
+        self._judge(*_GENESIS, answer)
+
+    def _trip(self, wire: Wire, calls: list[Call], seconds: float) -> list[dict[str, Any]]:
+        """One round trip: the answers by their numbers, each exactly once."""
+        numbers = range(self._sent, self._sent + len(calls))
+        self._sent += len(calls)
+        self.round_trips += 1
+        requests = [
+            json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode()
+            for number, (method, params) in zip(numbers, calls, strict=True)
+        ]
+        answers: dict[int, dict[str, Any]] = {}
+        messages = wire.trip(requests, seconds)
+        while len(answers) < len(calls):
+            answer = next(messages)
+            number = _number(answer)
+            if number not in numbers or number in answers:
+                raise WireFault(f"it answered number {number}, which was not asked or is answered already")
+            answers[number] = answer
+        return [answers[number] for number in numbers]
+
+    def _judge(self, method: str, params: list[Any], answer: dict[str, Any]) -> Any:
+        if "error" in answer:
+            said = str(answer["error"]["message"])
+            if lack := not_held(method, params, said, self.known):
+                raise MissingRead(self._shown(f"{lack} ({said})"))
+            raise self._fault(f"it refused {method}: {said}")
+        try:
+            check_answer(method, params, answer["result"], self.known)
+        except NotHeld as error:
+            raise MissingRead(self._shown(str(error))) from None
+        except Nonsense as error:
+            self.close()
+            raise self._fault(f"its answer to {method} is none: {error}") from None
+        return answer["result"]
+
+    def _fault(self, what: str) -> SourceError:
+        return SourceError(self._shown(what))
+
+    def _shown(self, what: str) -> str:
+        """Name the node and say what happened: on one line, not at length, without the secrets of its address."""
+        text = " ".join(self._address.redact(what).split())
+        text = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+        return (
+            f"{self.name}: {text[:SAID_MAX]}" if len(text) <= SAID_MAX else f"{self.name}: {text[:SAID_MAX]}…"
+        )
 
     def __enter__(self) -> NodeSource:
         return self
@@ -94,8 +239,30 @@ class NodeSource:
         self.close()
 
     def close(self) -> None:
-        """Hang up."""
-        self._socket.close()
+        """Hang up; the next call connects again."""
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+
+def _methods(calls: Sequence[Call]) -> str:
+    return ", ".join(sorted({method for method, _ in calls}))
+
+
+def _number(answer: Any) -> int:
+    """The number of the call that a message answers. :raises WireFault: it is no answer of JSON-RPC 2.0."""
+    if not isinstance(answer, dict) or answer.get("jsonrpc") != "2.0":
+        raise WireFault("it said something that is no answer of JSON-RPC 2.0")
+    number, error = answer.get("id"), answer.get("error")
+    if "error" in answer and not (isinstance(error, dict) and isinstance(error.get("message"), str)):
+        raise WireFault("it refused without saying why")
+    if isinstance(error, dict) and number is None:
+        # The whole batch is refused.
+        kind = TooManyCalls if error.get("code") in _TOO_MUCH else WireFault
+        raise kind(f"it refused: {error['message']}")
+    if type(number) is not int or ("result" in answer) == ("error" in answer):
+        raise WireFault("it gave an answer without a number, or with both a result and a refusal or neither")
+    return number
 
 
 def exchange_key(method: str, params: Iterable[Any]) -> str:

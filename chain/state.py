@@ -13,6 +13,7 @@ from typing import Any
 from chain import keys
 from chain.addresses import encode_address
 from chain.runtime import UnknownRuntime
+from chain.shares import NO_SHARE, Share
 from chain.source import Call, MissingRead, Source, SourceError, call_one
 from chain.yields import MethodsDisagree
 
@@ -28,6 +29,9 @@ class PositionsDisagree(Exception):
 class UnsupportedEvent(Exception):
     """The block holds an event that this version cannot account for."""
 
+
+# As many keys as a node lists in one page; asked for at once, too.
+PAGE_SIZE = 1000
 
 _REFUSALS = (SourceError, UnknownRuntime, BrokenChain, PositionsDisagree, UnsupportedEvent, MethodsDisagree)
 
@@ -78,15 +82,50 @@ def read_identity(source: Source) -> Identity:
 
 
 class State:
-    """Values read at one block. An absent key is absent on chain: a control key proves that the state was there."""
+    """Values of storage at one block, read as they are needed. An absent key is absent on chain.
 
-    def __init__(self, values: dict[str, str | None]) -> None:
-        self._values = values
+    Every answer came with a control key that proved the state was there and of this block.
+    """
+
+    def __init__(self, number: int, block_hash: str) -> None:
+        self.number_of_block = number
+        self.block_hash = block_hash
+        self._values: dict[str, str | None] = {}
+
+    def lacks(self, wanted: Iterable[str]) -> list[str]:
+        """Those of the keys that were not read yet, each once."""
+        return [key for key in dict.fromkeys(wanted) if key not in self._values]
+
+    def calls(self, wanted: Iterable[str]) -> list[Call]:
+        """The calls that read what is lacking of the keys."""
+        lacking = self.lacks(wanted)
+        return [
+            (
+                "state_queryStorageAt",
+                [[keys.SYSTEM_NUMBER, *lacking[start : start + PAGE_SIZE]], self.block_hash],
+            )
+            for start in range(0, len(lacking), PAGE_SIZE)
+        ]
+
+    def take_in(self, call: Call, result: Any) -> None:
+        """Check that every key asked was answered at the right block, and keep the answers."""
+        changes = dict(result[0]["changes"]) if result else {}
+        missing = [key for key in call[1][0] if key not in changes]
+        if missing:
+            raise MissingRead(
+                f"block {self.number_of_block}: {len(missing)} of {len(call[1][0])} storage values were not answered"
+            )
+        control = changes[keys.SYSTEM_NUMBER]
+        if control is None or _number(control) != self.number_of_block:
+            raise MissingRead(
+                f"block {self.number_of_block}: its state is not there (pruned, or of another block)"
+            )
+        self._values.update({key: changes[key] for key in call[1][0]})
 
     def number(self, key: str) -> int | None:
         """Read an unsigned little-endian number of any width; None where nothing is stored."""
         value = self._values[key]
-        return None if value is None else int.from_bytes(bytes.fromhex(value[2:]), "little")
+        return None if value is None else _number(value)
 
     def amount(self, key: str) -> int:
         """Read a number whose default is 0."""
@@ -101,20 +140,33 @@ class State:
         """Read the value as 0x hex."""
         return self._values[key]
 
+    def share(self, key: str) -> Share:
+        """Read a share or denominator of U64F64; zero where nothing is stored."""
+        return Share(self.amount(key))
 
-def state_call(wanted: Iterable[str], block_hash: str) -> Call:
-    return "state_queryStorageAt", [[keys.SYSTEM_NUMBER, *dict.fromkeys(wanted)], block_hash]
+    def safe_share(self, key: str) -> Share:
+        """Read a share or denominator of SafeFloat; zero where nothing is stored."""
+        value = self._values[key]
+        return NO_SHARE if value is None else decode_safe_float(value)
 
 
-def read_state(call: Call, result: Any, number: int) -> State:
-    """Check that every key asked was answered at the right block."""
-    changes = dict(result[0]["changes"]) if result else {}
-    missing = [key for key in call[1][0] if key not in changes]
-    if missing:
-        raise MissingRead(
-            f"block {number}: {len(missing)} of {len(call[1][0])} storage values were not answered"
-        )
-    state = State(changes)
-    if state.number(keys.SYSTEM_NUMBER) != number:
-        raise MissingRead(f"block {number}: its state is not there (pruned, or of another block)")
-    return state
+def _number(value_hex: str) -> int:
+    return int.from_bytes(bytes.fromhex(value_hex[2:]), "little")
+
+
+def decode_safe_float(value_hex: str) -> Share:
+    """Read a SafeFloat: mantissa u128 and exponent i64, little endian. :raises ValueError: for other lengths."""
+    data = bytes.fromhex(value_hex[2:])
+    if len(data) != 24:
+        raise ValueError(f"a SafeFloat has 24 bytes, not {len(data)}")
+    mantissa = int.from_bytes(data[:16], "little")
+    return Share(mantissa, int.from_bytes(data[16:], "little", signed=True)) if mantissa else NO_SHARE
+
+
+def load(source: Source, *wants: tuple[State, Iterable[str]]) -> None:
+    """Read what is lacking of several states, in one round trip."""
+    calls = [(state, call) for state, wanted in wants for call in state.calls(wanted)]
+    if calls:
+        results = source.call_many([call for _, call in calls])
+        for (state, call), result in zip(calls, results, strict=True):
+            state.take_in(call, result)

@@ -13,11 +13,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from django.db.models import Count, Sum
 from django.db.models.functions import TruncDate
 
+from chain.keys import ROOT
 from chain.models import Asset, Block, PoolPrice, Yield
 from chain.queries import last_block, spot_prices_rao
-from chain.units import RAO_PER_TAO, alpha_value_rao
-
-ROOT = 0
+from chain.units import alpha_value_rao
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +53,10 @@ def take_in_total() -> list[PoolTake]:
     sums: dict[int, int] = defaultdict(int)
     rows = Yield.objects.order_by().values_list("asset", "netuid").annotate(total=Sum("take_rao"))
     for asset, netuid, total in rows:
-        sums[ROOT if asset == Asset.TAO else netuid] += int(total)
+        sums[netuid if asset == Asset.ALPHA else ROOT] += int(total)
     prices = spot_prices_rao(sums)
     return [
-        PoolTake(
-            netuid, total, None if (price := prices.get(netuid)) is None else total * price // RAO_PER_TAO
-        )
+        PoolTake(netuid, total, _value(total, netuid, prices.get(netuid)))
         for netuid, total in sorted(sums.items())
     ]
 
@@ -99,24 +96,23 @@ def _sums(start: datetime) -> list[tuple[date, int, int]]:
         .annotate(total=Sum("take_rao"))
     )
     for day, asset, netuid, total in rows:
-        sums[day, ROOT if asset == Asset.TAO else netuid] += int(total)
+        sums[day, netuid if asset == Asset.ALPHA else ROOT] += int(total)
     return [(day, netuid, total) for (day, netuid), total in sorted(sums.items())]
 
 
-def _closing_prices(start: datetime) -> dict[tuple[date, int], int]:
-    """Square root of the last price of each day and subnet, raw bits."""
+def _closing_prices(start: datetime) -> dict[tuple[date, int], int | None]:
+    """The last price of each day and subnet in rao; None where the pool had none."""
     day = TruncDate("block__timestamp", tzinfo=UTC)
     rows = (
         PoolPrice.objects.filter(block__timestamp__gte=start)
         .annotate(day=day)
         .order_by("day", "netuid", "-block_id")
         .distinct("day", "netuid")
-        .values_list("day", "netuid", "sqrt_price")
     )
-    return {(at, netuid): sqrt_price for at, netuid, sqrt_price in rows}
+    return {(row.day, row.netuid): row.price_rao for row in rows}
 
 
-def _value(take_rao: int, netuid: int, sqrt_price: int | None) -> int | None:
+def _value(take_rao: int, netuid: int, price_rao: int | None) -> int | None:
     if netuid == ROOT:
         return take_rao
-    return None if sqrt_price is None else alpha_value_rao(take_rao, sqrt_price)
+    return None if price_rao is None else alpha_value_rao(take_rao, price_rao)

@@ -27,17 +27,15 @@ def split_dividend(dividend_bits: int, take_u16: int) -> tuple[int, int]:
     return take_bits >> FRACTION_BITS, (dividend_bits - take_bits) >> FRACTION_BITS
 
 
-def _smallest_dividend_with_net(net_rao: int, take_u16: int) -> int:
-    low, high = 0, 1
-    while split_dividend(high, take_u16)[1] < net_rao:
-        high *= 2
-    while low < high:
-        middle = (low + high) // 2
-        if split_dividend(middle, take_u16)[1] >= net_rao:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def smallest_dividend_with_net(net_rao: int, take_u16: int) -> int:
+    """The smallest dividend (U96F32 bits) of which at least `net_rao` is left.
+
+    What is left of D is D − ⌊t·D⌋ = ⌈(1−t)·D⌉, and that reaches n as soon as (1−t)·D is more than n less one bit.
+    """
+    if net_rao == 0:
+        return 0
+    left_bits = (1 << FRACTION_BITS) - take_fraction(take_u16)
+    return (((net_rao << FRACTION_BITS) - 1) << FRACTION_BITS) // left_bits + 1
 
 
 def take_range(net_rao: int, take_u16: int) -> tuple[int, int]:
@@ -47,8 +45,8 @@ def take_range(net_rao: int, take_u16: int) -> tuple[int, int]:
     """
     if take_u16 >= TAKE_WHOLE or net_rao < 0:
         raise ValueError(f"cannot invert net {net_rao} rao at take {take_u16}")
-    low = _smallest_dividend_with_net(net_rao, take_u16)
-    high = _smallest_dividend_with_net(net_rao + 1, take_u16) - 1
+    low = smallest_dividend_with_net(net_rao, take_u16)
+    high = smallest_dividend_with_net(net_rao + 1, take_u16) - 1
     return split_dividend(low, take_u16)[0], split_dividend(high, take_u16)[0]
 
 

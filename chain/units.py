@@ -1,7 +1,7 @@
 """Amounts and share numbers as the chain writes them. Pure: integers in, integers or text out.
 
-1 TAO is 1,000,000,000 rao; alpha has the same nine decimals. U64F64 is an unsigned 128-bit integer that counts
-units of 2**-64.
+1 TAO is 1,000,000,000 rao; alpha has the same nine decimals, and so has SOL (`chain.families`). U64F64 is an unsigned
+128-bit integer that counts units of 2**-64.
 """
 
 from __future__ import annotations
@@ -21,23 +21,25 @@ def format_rao(rao: int) -> str:
     return f"{sign}{whole:,}.{part:09d}"
 
 
-def parse_tao(text: str) -> int:
+def parse_tao(text: str, unit: str = "TAO") -> int:
     """Read an amount in TAO as rao, exactly. A comma groups thousands and is nothing else: ``0,5`` is refused.
+
+    :param unit: what to call the coin in a refusal; every coin here has nine decimals.
 
     :raises ValueError: when the text is not a plain decimal number with at most nine decimals.
     """
     found = _AMOUNT.fullmatch(text.strip())
     if not found:
         raise ValueError(
-            f"{text!r} is not an amount in TAO: write digits with a point and at most nine decimals, like 0.5"
+            f"{text!r} is not an amount in {unit}: write digits with a point and at most nine decimals, like 0.5"
         )
     rao = int(found["whole"].replace(",", "")) * RAO_PER_TAO + int((found["part"] or "").ljust(9, "0"))
     return -rao if found["sign"] else rao
 
 
-def alpha_value_rao(alpha_rao: int, sqrt_price: int) -> int:
-    """What alpha is worth in rao of TAO, floored, at an AMM's square-root price (U64F64 bits): ``alpha * price**2``."""
-    return alpha_rao * sqrt_price**2 // U64F64_ONE**2
+def alpha_value_rao(alpha_rao: int, price_rao: int) -> int:
+    """What alpha is worth in rao of TAO, floored, at a price in rao for one whole alpha."""
+    return alpha_rao * price_rao // RAO_PER_TAO
 
 
 def format_bps(bps: int) -> str:

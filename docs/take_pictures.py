@@ -1,6 +1,7 @@
 """Take the README's pictures: python docs/take_pictures.py URL USER PASSWORD [FOLDER [NAME=PATH …]].
 
-The demonstration must run at URL.
+A fresh demonstration must run at URL (make demo). It has no node, so nodes and backfills are empty in it. The page
+of the approval needs `adam`, all others `olivia`; only pictures that the README names are kept.
 
 Needs Chromium (Debian: apt install chromium); its place may be named by CHROMIUM.
 """
@@ -21,10 +22,16 @@ FLAGS = [
 PAGES = {
     "overview": "/admin/",
     "block": "/admin/ledger/attribution/block/157/",
+    "yield": "/admin/chain/yield/129/change/",
+    "remarks": "/admin/chain/remark/",
     "partner": "/admin/partners/partner/1/change/",
     "statement": "/admin/ledger/period/2025-08-11/statement/creative-builds/",
     "approve": "/admin/payments/batch/2/approve/",
 }
+
+
+# Pages whose point stands further down, or which are short.
+HEIGHTS = {"yield": 1560, "remarks": 420}
 
 
 def sign_in(page: Page, url: str, user: str, password: str) -> None:
@@ -52,6 +59,9 @@ def main() -> None:
                 page = context.new_page()
                 sign_in(page, url, user, password)
                 for name, path in pages.items():
+                    page.set_viewport_size(
+                        {"width": size["width"], "height": HEIGHTS.get(name, size["height"])}
+                    )
                     page.goto(url + path)
                     page.wait_for_load_state("networkidle")
                     page.screenshot(path=folder / f"{name}-{width}-{theme}.png", full_page=False)

@@ -245,7 +245,13 @@ class StatementSerializer(serializers.Serializer[Any]):
     lines = StatementLineSerializer(many=True)
     totals = TotalsSerializer()
     pending_alpha = PendingSerializer(many=True)
+    lost_blocks = BlockRangeSerializer(
+        many=True, required=False, help_text="Blocks that could never be read; left out where there are none."
+    )
     manifest_hash = serializers.CharField()
+    currency = serializers.CharField(
+        required=False, help_text="What amounts are billionths of; TAO if left out."
+    )
     content_hash = serializers.CharField()
 
 

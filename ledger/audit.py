@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import Sum
 
+from chain.gap_queries import next_readable
 from chain.models import Block, Yield
 from ledger.attribution import digest
 from ledger.calculation import Calculation
@@ -28,7 +29,7 @@ from ledger.models import (
     Period,
     Posting,
 )
-from ledger.readiness import unbalanced_entries
+from ledger.readiness import follows, unbalanced_entries
 from ledger.services.closing import calculate_blocks, legs_of
 
 
@@ -83,7 +84,7 @@ def _check_open_attributions(counts: Counter[str]) -> Iterator[str]:
 def _check_period(period: Period, previous: Period | None, counts: Counter[str]) -> Iterator[str]:
     if content_hash(period.manifest) != period.manifest_hash:
         yield f"period {period.key}: its manifest does not have its manifest hash"
-    if previous is not None and previous.blocks.upper != period.blocks.lower:
+    if previous is not None and not follows(period.blocks.lower, next_readable(previous.blocks.upper)):
         yield f"period {period.key}: does not start where {previous.key} ends"
     first = Block.objects.filter(number=period.blocks.lower).first()
     last = Block.objects.filter(number=period.blocks.upper - 1).first()

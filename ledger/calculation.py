@@ -16,7 +16,7 @@ from ledger.attribution import digest, split
 from ledger.commission import commission
 from partners.matching import Delegation, RuleBook
 
-ALPHA, TAO = "ALPHA", "TAO"
+ALPHA = "ALPHA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def calculate(
         queues[lot.hotkey, lot.netuid].append(lot)
     for source in earned:
         parts = _attribute(source, book, listed, result)
-        if source.asset == TAO:
+        if source.asset != ALPHA:
             for part in parts:
                 _add_base(result, source.hotkey, source.netuid, source.side, part, part.take_rao)
             result.realised_rao += source.take_rao

@@ -13,7 +13,7 @@ from chain.units import format_bps
 
 def take_html(rao: int, asset: str, netuid: int) -> Any:
     """Show take in what it was earned in."""
-    return amount_html(rao, alpha_unit(netuid) if asset == Asset.ALPHA else "TAO")
+    return amount_html(rao, alpha_unit(netuid) if asset == Asset.ALPHA else asset)
 
 
 def rate_html(rate_bps: int) -> Any:

@@ -71,7 +71,7 @@ def explain(number: int) -> Explanation:
     period = Period.objects.filter(blocks__contains=number).first()
     book = frozen_book(period.manifest["rules"]) if period else rule_book()
     partners = Partner.objects.in_bulk()
-    sources = block.yields.select_related("attribution").order_by("netuid", "hotkey", "side")
+    sources = block.yields.select_related("attribution", "import_run").order_by("netuid", "hotkey", "side")
     epochs = tuple(_explain_yield(source, block, book, partners) for source in sources)
     return Explanation(block, period, book, epochs)
 

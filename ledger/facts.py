@@ -14,7 +14,8 @@ from django.db.models import Exists, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce
 
 from chain.fields import RaoField
-from chain.models import Asset, Conversion, Position, Yield
+from chain.models import Asset, Conversion, Position, StakerReward, Yield
+from chain.shares import Share, adds_up, weights
 from ledger.attribution import CannotSplit, split
 from ledger.calculation import Earned, OpenLot, Part, Sale
 from ledger.models import PartnerTake
@@ -32,10 +33,10 @@ class Holders:
     def __init__(self, first: int, last: int) -> None:
         """Serve states after blocks `first` to `last`, both included."""
         self._range = NumericRange(first, last + 1)
-        self._pools: dict[tuple[str, int], list[tuple[str, int, int, int | None]]] = {}
+        self._pools: dict[tuple[str, int], list[tuple[str, Share, int, int | None]]] = {}
 
-    def at(self, hotkey: str, netuid: int, block: int) -> list[tuple[str, int]]:
-        """List (coldkey, raw share bits) of a pool in the state after `block`, sorted by coldkey."""
+    def at(self, hotkey: str, netuid: int, block: int) -> list[tuple[str, Share]]:
+        """List (coldkey, share) of a pool in the state after `block`, sorted by coldkey."""
         if block not in self._range:
             raise ValueError(f"block {block} is not in {self._range}")
         pool = self._pools.get((hotkey, netuid))
@@ -47,41 +48,74 @@ class Holders:
             if since <= block and (until is None or block < until)
         ]
 
-    def _read(self, hotkey: str, netuid: int) -> list[tuple[str, int, int, int | None]]:
+    def _read(self, hotkey: str, netuid: int) -> list[tuple[str, Share, int, int | None]]:
         rows = Position.objects.filter(hotkey=hotkey, netuid=netuid, blocks__overlap=self._range)
-        values = rows.values_list("coldkey", "share", "blocks")
+        values = rows.values_list("coldkey", "share", "share_exponent", "blocks")
         # Sorted here: the order of text in the database depends on its locale.
-        return sorted((coldkey, share, blocks.lower or 0, blocks.upper) for coldkey, share, blocks in values)
+        return sorted(
+            (
+                (coldkey, Share(bits, exponent), blocks.lower or 0, blocks.upper)
+                for coldkey, bits, exponent, blocks in values
+            ),
+            key=lambda row: row[0],
+        )
 
 
 def holders_of(source: Yield, holders: Holders | None = None) -> list[tuple[str, int]]:
-    """List (coldkey, raw share bits) of those who held a yield's pool when it was earned: after the parent block.
+    """List (coldkey, weight) of those who held a yield's pool when it was earned: after the parent block.
+
+    Weights are the shares as integers of one scale (:func:`chain.shares.weights`).
+
+    Who earned an imported yield is given instead, and the amounts are their weights.
 
     :raises SharesDisagree: when their shares do not add up to the pool's.
     """
+    if source.is_imported:
+        return given_by(source)
     parent = source.block_id - 1
     found = (holders or Holders(parent, parent)).at(source.hotkey, source.pool_netuid, parent)
-    total = sum(share for _, share in found)
-    if total != source.share_total:
+    shares = dict(found)
+    if not adds_up(shares.values(), source.denominator):
+        total = sum(weights(shares).values())
         raise SharesDisagree(
             f"{_where(source)}: the {len(found)} known holders have {total} share bits, "
             f"the pool has {source.share_total}"
         )
-    return found
+    return list(weights(shares).items())
 
 
 def shares_of(source: Yield, holders: Holders | None = None) -> list[tuple[str, int]]:
-    """Split a yield's take over the coldkeys that earned it.
+    """Split a yield's take over the coldkeys that earned it, or give what the file of an imported one says.
 
     :raises SharesDisagree: when the holders' shares do not add up to the pool's, or nobody held any.
     """
+    if source.is_imported:
+        return given_by(source)
     try:
         return split(source.take_rao, holders_of(source, holders))
     except CannotSplit as error:
         raise SharesDisagree(f"{_where(source)}: {error}") from error
 
 
+def given_by(source: Yield) -> list[tuple[str, int]]:
+    """List (staker, revenue) of an imported yield as the file gives it, sorted by staker; nobody of zero.
+
+    :raises SharesDisagree: when they do not add up to the take.
+    """
+    rows = StakerReward.objects.filter(source=source, amount_rao__gt=0)
+    # Sorted here: the order of text in the database depends on its locale.
+    given = sorted(rows.values_list("coldkey", "amount_rao"))
+    total = sum(amount for _, amount in given)
+    if total != source.take_rao:
+        raise SharesDisagree(
+            f"{_where(source)}: the {len(given)} stakers' {total} are not its take of {source.take_rao}"
+        )
+    return given
+
+
 def _where(source: Yield) -> str:
+    if source.is_imported:
+        return f"epoch {source.epoch}, {source.side}, vote account {source.hotkey}"
     return f"block {source.block_id}, netuid {source.netuid}, {source.side}, hotkey {source.hotkey}"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from django.conf import settings
 
+from chain.gap_queries import accepted_doubts, lost_beside, lost_count
 from chain.models import Block, Conversion, Yield
 from ledger.calculation import Calculation
 from ledger.models import Attribution, Period
@@ -47,7 +48,7 @@ def build_manifest(
 ) -> dict[str, Any]:
     """Describe a period about to close, or one that closed, from its facts and what they came to."""
     previous = Period.objects.filter(start_at__lt=start_at).order_by("-start_at").first()
-    return {
+    manifest = {
         "version": MANIFEST_VERSION,
         "ruleset": RULESET,
         "code": str(getattr(settings, "CODE_VERSION", "unversioned")),
@@ -60,13 +61,44 @@ def build_manifest(
             "first_hash": first.hash,
             "last": last.number,
             "last_hash": last.hash,
-            "count": last.number - first.number + 1,
+            "count": last.number - first.number + 1 - lost_count(first.number, last.number),
         },
         "yields": _describe_yields(first.number, last.number),
         "conversions": _describe_conversions(first.number, last.number),
         "rules": book.fingerprint(),
         "totals": describe_totals(first.number, last.number, result),
     }
+    accepted = {
+        "lost_blocks": _describe_lost(first.number, last.number),
+        "accepted_doubts": _describe_doubts(first.number, last.number),
+    }
+    # Left out where there are none, as in the manifests from before there could be any.
+    return manifest | {name: rows for name, rows in accepted.items() if rows}
+
+
+def _describe_lost(first: int, last: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "first": gap.blocks.lower,
+            "last": gap.blocks.upper - 1,
+            "kind": gap.kind,
+            "reason": gap.reason,
+            "accepted_reason": gap.accepted_reason,
+        }
+        for gap in lost_beside(first, last)
+    ]
+
+
+def _describe_doubts(first: int, last: int) -> list[dict[str, Any]]:
+    return [
+        {"block": gap.blocks.lower, "reason": gap.reason, "accepted_reason": gap.accepted_reason}
+        for gap in accepted_doubts(first, last)
+    ]
+
+
+def lost_blocks_of(period: Period) -> list[tuple[int, int]]:
+    """First and last block of each range that was accepted as lost when a period closed."""
+    return [(row["first"], row["last"]) for row in period.manifest.get("lost_blocks", [])]
 
 
 def _describe_yields(first: int, last: int) -> dict[str, Any]:
@@ -83,7 +115,7 @@ def _describe_conversions(first: int, last: int) -> dict[str, Any]:
     rows = Conversion.objects.filter(block__number__range=(first, last)).select_related("stake_event")
     lines = [
         f"{row.block_id} {row.stake_event.event_index} {row.hotkey} {row.netuid} {row.alpha_rao} {row.tao_rao}"
-        for row in rows.order_by("block_id", "stake_event__event_index")
+        for row in rows.order_by("block_id", "stake_event__event_index", "hotkey", "netuid")
     ]
     return {"count": len(lines), "digest": _hash_lines(lines)}
 

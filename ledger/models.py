@@ -12,6 +12,7 @@ from django.contrib.postgres.fields import BigIntegerRangeField, RangeOperators
 from django.db import models
 from django.db.models import F, Q
 
+from chain.families import COINS
 from chain.fields import RaoField
 from chain.models import ADDRESS_LENGTH, Conversion, Side, Yield
 from chain.units import BPS_WHOLE
@@ -115,7 +116,7 @@ class DelegatorTake(models.Model):
     period = models.ForeignKey(Period, on_delete=models.PROTECT, related_name="delegator_takes")
     hotkey = models.CharField(max_length=ADDRESS_LENGTH)
     netuid = models.PositiveIntegerField()
-    side = models.CharField(max_length=5, choices=Side.choices)
+    side = models.CharField(max_length=9, choices=Side.choices)
     coldkey = models.CharField(max_length=ADDRESS_LENGTH)
     partner = models.ForeignKey(Partner, null=True, on_delete=models.PROTECT, related_name="+")
     take_rao = RaoField()
@@ -163,6 +164,7 @@ class CommissionLine(models.Model):
     """One line of a partner's statement: what their delegators earned in TAO and the partner's part of it.
 
     `base_rao` is take in TAO: take that arrived in TAO when it was credited, take in alpha when it was converted.
+    Where the installation holds another chain, its own coin stands in the place of TAO.
     Alpha keeps the rate it was earned at, so after a change of rate one pool can have two lines.
     """
 
@@ -171,7 +173,7 @@ class CommissionLine(models.Model):
     agreement = models.ForeignKey(Agreement, on_delete=models.PROTECT, related_name="+")
     hotkey = models.CharField(max_length=ADDRESS_LENGTH)
     netuid = models.PositiveIntegerField()
-    side = models.CharField(max_length=5, choices=Side.choices)
+    side = models.CharField(max_length=9, choices=Side.choices)
     base_rao = RaoField()
     rate_bps = models.PositiveIntegerField()
     commission_rao = RaoField()
@@ -197,13 +199,15 @@ class Account(models.Model):
     """A ledger account in one currency. Debits are positive, credits negative; a debt to a partner is negative."""
 
     class Kind(models.TextChoices):
-        TAKE = "TAKE", "Take realised in TAO"
+        TAKE = "TAKE", "Take realised"
         OWN_SHARE = "OWN_SHARE", "The validator's own share"
         PAYABLE = "PAYABLE", "Payable to a partner"
         IN_FLIGHT = "IN_FLIGHT", "Approved, not yet paid"
 
     kind = models.CharField(max_length=10, choices=Kind.choices)
-    currency = models.CharField(max_length=12, default="TAO", choices=[("TAO", "TAO")])
+    currency = models.CharField(
+        max_length=12, default="TAO", choices=[(coin.unit, coin.unit) for coin in COINS.values()]
+    )
     partner = models.ForeignKey(
         Partner, null=True, blank=True, on_delete=models.PROTECT, related_name="accounts"
     )

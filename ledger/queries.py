@@ -9,11 +9,13 @@ from typing import Any
 
 from django.db.models import Count, Q, Sum
 
+from chain.network import coin
 from chain.queries import spot_prices_rao
-from chain.units import RAO_PER_TAO
+from chain.units import alpha_value_rao
 from ledger import explaining
 from ledger.calculation import split_over_parts
 from ledger.facts import read_open_lots
+from ledger.manifest import lost_blocks_of
 from ledger.models import Account, CommissionLine, DelegatorTake, Period, Posting
 from ledger.readiness import Readiness, check_day, next_day, unattributed_count
 from ledger.statements import Statement, StatementLine
@@ -97,7 +99,7 @@ def pending_alpha(through: Period | None = None) -> list[PendingAlpha]:
 
 
 def _value(alpha_rao: int, price_rao: int | None) -> int | None:
-    return None if price_rao is None else alpha_rao * price_rao // RAO_PER_TAO
+    return None if price_rao is None else alpha_value_rao(alpha_rao, price_rao)
 
 
 def statement(partner: Partner, period: Period) -> Statement:
@@ -130,6 +132,8 @@ def _statement(partner: Partner, period: Period, pending: list[PendingAlpha]) ->
         ),
         pending_alpha=tuple((row.netuid, row.alpha_rao) for row in pending if row.partner_id == partner.pk),
         manifest_hash=period.manifest_hash,
+        lost_blocks=tuple(lost_blocks_of(period)),
+        currency=coin().unit,
     )
 
 

@@ -6,13 +6,17 @@ the period before it, and the ledger's own sums.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from django.db import connection
 from django.db.models import Count
 
-from chain.models import Block, Yield
+from chain.families import Family
+from chain.gap_queries import accepted_doubts, lost_beside, lost_count, next_readable
+from chain.models import Block, Gap, Yield
+from chain.network import family
 from chain.queries import open_gaps
 from ledger.manifest import day_key
 from ledger.models import Entry, Period
@@ -78,7 +82,7 @@ def check_day(day: date) -> Readiness:
         day,
         (
             over,
-            _check_chain(first, last, blocks.count()),
+            _check_epochs(last) if family_reads_files() else _check_chain(first, last, blocks.count()),
             _check_gaps(first, last),
             _check_attributed(first, last),
             _check_order(day, first),
@@ -104,12 +108,23 @@ def _check_over(end_at: datetime) -> Check:
 
 
 def _check_chain(first: Block, last: Block, count: int) -> Check:
-    """Every block from the first to the one after the last is there and names its predecessor's hash (A3)."""
+    """Every block from the first to the one after the last is there and names its predecessor's hash (A3).
+
+    Those accepted as lost need not be there, and the one after them cannot name a predecessor that is.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT min(n.number) FROM generate_series(%s::bigint, %s::bigint) AS n(number)"
-            " LEFT JOIN chain_block b ON b.number = n.number LEFT JOIN chain_block p ON p.number = n.number - 1"
-            " WHERE b.parent_hash IS DISTINCT FROM p.hash",
+            """
+            SELECT min(n.number) FROM generate_series(%s::bigint, %s::bigint) AS n(number)
+            LEFT JOIN chain_block b ON b.number = n.number LEFT JOIN chain_block p ON p.number = n.number - 1
+            WHERE b.parent_hash IS DISTINCT FROM p.hash AND NOT EXISTS (
+                SELECT FROM chain_gap g WHERE g.state = 'UNRECOVERABLE' AND g.kind <> 'UNACCOUNTED'
+                AND g.blocks @> CASE WHEN b.number IS NULL THEN n.number ELSE n.number - 1 END
+            ) OR b.number IS NULL AND p.number IS NULL AND NOT EXISTS (
+                SELECT FROM chain_gap g WHERE g.state = 'UNRECOVERABLE' AND g.kind <> 'UNACCOUNTED'
+                AND g.blocks @> n.number
+            )
+            """,
             [first.number + 1, last.number + 1],
         )
         (broken,) = cursor.fetchone()
@@ -119,26 +134,85 @@ def _check_chain(first: Block, last: Block, count: int) -> Check:
             ok=False,
             detail=f"Block {broken:,} is missing or does not follow block {broken - 1:,}: ingest it.",
         )
-    if count != last.number - first.number + 1:
+    lost = last.number - first.number + 1 - count
+    if lost and lost != lost_count(first.number, last.number):
         return Check(
             "Blocks are complete",
             ok=False,
             detail="Block times run backwards across midnight, so the day is not one range of blocks.",
         )
+    without = f", without {lost:,} accepted as lost" if lost else ""
     return Check(
-        "Blocks are complete", ok=True, detail=f"{count:,} blocks, {first.number:,} to {last.number:,}."
+        "Blocks are complete",
+        ok=True,
+        detail=f"{count:,} blocks, {first.number:,} to {last.number:,}{without}.",
     )
+
+
+def family_reads_files() -> bool:
+    """Tell whether blocks come from files, which name only the slots in which something happened."""
+    return family() is not Family.BITTENSOR
+
+
+def follows(block: int, upper: int) -> bool:
+    """Tell whether a period may start at this block when the one before ends before `upper`."""
+    return block >= upper if family_reads_files() else block == upper
+
+
+def _check_epochs(last: Block) -> Check:
+    """Every component that a vote account ever had has all epochs from its first one to the newest of the day.
+
+    A component may be credited at a later slot than the others; it must be there before the day closes all the same.
+    """
+    name = "Epochs are complete"
+    epochs: dict[tuple[str, str], set[int]] = defaultdict(set)
+    newest: dict[str, int] = {}
+    rows = Yield.objects.filter(epoch__isnull=False).order_by("hotkey", "side", "epoch")
+    for hotkey, side, number, block in rows.values_list("hotkey", "side", "epoch", "block_id"):
+        epoch = int(number or 0)
+        epochs[hotkey, side].add(epoch)
+        if block <= last.number:
+            newest[hotkey] = max(epoch, newest.get(hotkey, epoch))
+    for (hotkey, side), found in epochs.items():
+        missing = sorted(set(range(min(found), newest.get(hotkey, -1) + 1)) - found)
+        if missing:
+            named = ", ".join(f"{epoch:,}" for epoch in missing[:5])
+            return Check(
+                name,
+                ok=False,
+                detail=f"{side} of {hotkey} lacks {len(missing):,} epochs ({named}): import them. "
+                "What earned nothing in an epoch is given as a row of zeros.",
+            )
+    return Check(name, ok=True, detail=f"Nothing is missing up to slot {last.number:,}.")
 
 
 def _check_gaps(first: Block, last: Block) -> Check:
     gaps = list(open_gaps(first.number, last.number)[:5])
     if not gaps:
-        return Check("No open gap", ok=True, detail="Everything in these blocks could be read and proved.")
+        lost = [
+            *lost_beside(first.number, last.number).select_related("accepted_by"),
+            *accepted_doubts(first.number, last.number).select_related("accepted_by"),
+        ]
+        return Check(
+            "No open gap",
+            ok=True,
+            detail=" ".join(map(_describe_lost, lost))
+            or "Everything in these blocks could be read and proved.",
+        )
     named = "; ".join(
         f"{gap.get_kind_display()}, blocks {gap.blocks.lower:,} to {gap.blocks.upper - 1:,}: {gap.reason}"
         for gap in gaps
     )
     return Check("No open gap", ok=False, detail=f"Resolve by backfill: {named}")
+
+
+def _describe_lost(gap: Gap) -> str:
+    if gap.kind == Gap.Kind.UNACCOUNTED:
+        return f"Block {gap.blocks.lower:,}: {gap.reason}; accepted as it is by {gap.accepted_by}: {gap.accepted_reason}"
+    return (
+        f"Blocks {gap.blocks.lower:,} to {gap.blocks.upper - 1:,} are accepted as lost by {gap.accepted_by}: "
+        f"{gap.accepted_reason} What was earned in them is in no sum."
+    )
 
 
 def _check_attributed(first: Block, last: Block) -> Check:
@@ -165,7 +239,8 @@ def _check_order(day: date, first: Block | None) -> Check:
         if skipped is not None and skipped < day:
             return Check(name, ok=False, detail=f"{skipped} has blocks and comes first: close it first.")
         return Check(name, ok=True, detail="It is the first period.")
-    if first is None or first.number != last.blocks.upper:
+    upper = last.blocks.upper
+    if first is None or not (follows(first.number, upper) or first.number == next_readable(upper)):
         return Check(
             name,
             ok=False,

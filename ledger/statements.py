@@ -41,7 +41,11 @@ class StatementLine:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A closed period for one partner. `pending_alpha` is (netuid, rao): earned and not yet converted at its end."""
+    """A closed period for one partner. `pending_alpha` is (netuid, rao): earned and not yet converted at its end.
+
+    `lost_blocks` are (first, last) of blocks that could never be read: what was earned in them is not in here.
+    Amounts are in billionths of `currency`, which JSON and CSV name where it is not TAO.
+    """
 
     partner: str
     partner_name: str
@@ -51,6 +55,8 @@ class Statement:
     lines: tuple[StatementLine, ...]
     pending_alpha: tuple[tuple[int, int], ...]
     manifest_hash: str
+    lost_blocks: tuple[tuple[int, int], ...] = ()
+    currency: str = "TAO"
 
     @property
     def base_rao(self) -> int:
@@ -63,7 +69,8 @@ class Statement:
         return sum(line.commission_rao for line in self.lines)
 
     def _content(self) -> dict[str, Any]:
-        return {
+        lost = [{"first": first, "last": last} for first, last in self.lost_blocks]
+        return ({"lost_blocks": lost} if lost else {}) | {
             "partner": self.partner,
             "partner_name": self.partner_name,
             "period": self.period,
@@ -84,6 +91,7 @@ class Statement:
                 {"netuid": netuid, "alpha_rao": amount} for netuid, amount in self.pending_alpha
             ],
             "manifest_hash": self.manifest_hash,
+            **({} if self.currency == "TAO" else {"currency": self.currency}),
         }
 
     @property
@@ -103,7 +111,9 @@ class Statement:
     def to_csv(self) -> str:
         """Write the lines as CSV; no cell can be taken for a formula."""
         content_hash = self.content_hash
-        rows = [
+        other = () if self.currency == "TAO" else (self.currency,)
+        columns = CSV_COLUMNS + (("currency",) if other else ())
+        rows: list[tuple[str | int | None, ...]] = [
             (
                 self.partner,
                 self.period,
@@ -114,10 +124,11 @@ class Statement:
                 line.rate_bps,
                 line.commission_rao,
                 content_hash,
+                *other,
             )
             for line in self.lines
         ]
-        return write_csv([CSV_COLUMNS, *rows])
+        return write_csv([columns, *rows])
 
 
 def write_csv(rows: list[tuple[str | int | None, ...]]) -> str:

@@ -8,12 +8,14 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.text import format_lazy
 from import_export.forms import ConfirmImportForm
 from psycopg.types.range import TimestamptzRange
 from unfold.contrib.import_export.forms import ImportForm
 from unfold.forms import ActionForm, PaginationInlineFormSet
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
 
+from chain.network import UNIT, coin
 from chain.units import BPS_WHOLE, format_bps, format_rao, parse_tao
 from partners.models import Agreement, Partner, Rule, Wallet
 from partners.services import describe_overlap, find_overlap
@@ -90,7 +92,7 @@ class RateField(forms.CharField):
 
 
 class TaoField(forms.CharField):
-    """An amount typed in TAO, as rao."""
+    """An amount typed in the installation's coin, as rao."""
 
     widget = UnfoldAdminTextInputWidget
 
@@ -105,11 +107,11 @@ class TaoField(forms.CharField):
         """
         text = super().to_python(value)
         try:
-            rao = parse_tao(text) if text else 0
+            rao = parse_tao(text, coin().unit) if text else 0
         except ValueError as error:
             raise ValidationError(f"{error}.") from error
         if not 0 <= rao < 2**63:
-            raise ValidationError("The amount is not negative and at most 9,223,372,036 TAO.")
+            raise ValidationError(f"The amount is not negative and at most 9,223,372,036 {coin().unit}.")
         return rao
 
     def has_changed(self, initial: Any, data: Any) -> bool:
@@ -167,7 +169,8 @@ class AgreementInlineForm(forms.ModelForm):  # type: ignore[type-arg]
         label="Until", help_text="Excluded. Leave empty for no end.", required=False
     )
     minimum_payout = TaoField(
-        required=False, help_text="In TAO. Less than this is carried forward to the next payout."
+        required=False,
+        help_text=format_lazy("In {}. Less than this is carried forward to the next payout.", UNIT),
     )
 
     class Meta:

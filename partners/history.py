@@ -12,6 +12,7 @@ from django.contrib.auth import get_user_model
 from django.db import models
 from django.db.models import Q, QuerySet
 
+from chain.network import coin
 from chain.units import format_bps, format_rao
 from partners.models import Agreement, Change, Partner, Rule, Wallet, short_moment
 
@@ -142,7 +143,7 @@ def _show(field: models.Field[Any, Any], value: Any, names: _Names) -> str:
     if field.name == "rate_bps":
         return f"{format_bps(value)} ({value} bps)"
     if field.name.endswith("_rao"):
-        return f"{format_rao(value)} TAO"
+        return f"{format_rao(value)} {coin().unit}"
     if field.name == "effective":
         return _show_span(value)
     if field.name == "applies_from_block":

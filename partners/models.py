@@ -22,8 +22,10 @@ from django.db.models.functions import Lower
 from psycopg.types.range import Range
 from rest_framework_api_key.models import AbstractAPIKey
 
-from chain.addresses import InvalidAddress, decode_address
+from chain.addresses import InvalidAddress
+from chain.families import check_address
 from chain.models import ADDRESS_LENGTH, Hotkey
+from chain.network import family
 from chain.units import BPS_WHOLE, format_bps
 
 Model = TypeVar("Model", bound=models.Model)
@@ -42,12 +44,12 @@ def tracked() -> Callable[[type[Model]], type[Model]]:
 
 
 def validate_address(address: str) -> None:
-    """Refuse what is not the one canonical spelling of a Bittensor address.
+    """Refuse what is not the one canonical spelling of an address of this installation's chain.
 
     :raises ValidationError: naming what is wrong with it.
     """
     try:
-        decode_address(address)
+        check_address(address, family())
     except InvalidAddress as error:
         raise ValidationError(f"This address {error}.", code="address") from error
 
@@ -65,9 +67,15 @@ def refuse_own_hotkey(address: str, *, field: str) -> None:
 
 
 class WalletChain(models.TextChoices):
-    """The chains a partner's wallet can live on."""
+    """The chains a partner's wallet can live on; in one installation only its own counts."""
 
     BITTENSOR = "BITTENSOR", "Bittensor"
+    SOLANA = "SOLANA", "Solana"
+
+
+def own_chain() -> str:
+    """Name the chain that this installation holds, as a wallet does."""
+    return WalletChain(family().value).value
 
 
 def describe_span(span: Range[datetime]) -> str:
@@ -104,7 +112,7 @@ class Partner(models.Model):
         max_length=ADDRESS_LENGTH,
         blank=True,
         validators=[validate_address],
-        help_text="SS58 address that payouts go to. Empty: nothing is paid.",
+        help_text="Address that payouts go to. Empty: nothing is paid.",
     )
     notes = models.TextField(blank=True)
 
@@ -224,7 +232,7 @@ class Wallet(models.Model):
     """A delegator's address that belongs to one partner per chain (PA4), from `introduced_date` on."""
 
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="wallets")
-    chain = models.CharField(max_length=12, choices=WalletChain.choices, default=WalletChain.BITTENSOR)
+    chain = models.CharField(max_length=12, choices=WalletChain.choices, default=own_chain)
     address = models.CharField(max_length=ADDRESS_LENGTH, validators=[validate_address])
     introduced_date = models.DateField(help_text="The wallet counts from 00:00 UTC of this day.")
     is_active = models.BooleanField(default=True)
@@ -240,7 +248,11 @@ class Wallet(models.Model):
         return self.address
 
     def clean(self) -> None:
-        """Refuse our own hotkeys, and say whose a wallet is that is already listed."""
+        """Refuse another chain and our own hotkeys, and say whose a wallet is that is already listed."""
+        if self.chain != own_chain():
+            raise ValidationError(
+                {"chain": f"This installation holds {WalletChain(own_chain()).label} only."}
+            )
         refuse_own_hotkey(self.address, field="address")
         listed = Wallet.objects.filter(chain=self.chain, address=self.address).exclude(pk=self.pk)
         for other in listed.select_related("partner"):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from partners.matching import AgreementTerms, RuleBook, RuleTerms, WalletTerms
-from partners.models import Agreement, Rule, Wallet, WalletChain
+from partners.models import Agreement, Rule, Wallet, own_chain
 
 
 def rule_book() -> RuleBook:
-    """Read everything that decides whose a Bittensor delegation is, in three queries."""
+    """Read everything that decides whose a delegation is on the chain held here, in four queries."""
     agreements = [
         AgreementTerms(
             id=agreement.pk,
@@ -26,7 +26,7 @@ def rule_book() -> RuleBook:
         )
         for rule in Rule.objects.order_by("pk")
     ]
-    columns = Wallet.objects.filter(chain=WalletChain.BITTENSOR).order_by("pk")
+    columns = Wallet.objects.filter(chain=own_chain()).order_by("pk")
     wallets = [
         WalletTerms(*values)
         for values in columns.values_list("pk", "partner_id", "address", "introduced_date", "is_active")

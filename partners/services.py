@@ -17,7 +17,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from psycopg.types.range import TimestamptzRange
 
-from partners.models import Agreement, Partner, Rule, Wallet, WalletChain
+from partners.models import Agreement, Partner, Rule, Wallet, own_chain
 
 # None is the application itself, acting by schedule or command.
 Actor = AbstractBaseUser | AnonymousUser | None
@@ -154,13 +154,14 @@ def add_wallets(
     """
     if len(set(addresses)) != len(addresses):
         raise Refused("An address is given twice. Remove the repetition and try again.")
-    listed = Wallet.objects.filter(chain=WalletChain.BITTENSOR, address__in=addresses)
+    chain = own_chain()
+    listed = Wallet.objects.filter(chain=chain, address__in=addresses)
     for other in listed.select_related("partner"):
         raise WalletTaken(
             f"{other.address} is already a wallet of {other.partner}. Reassign it if it changed hands."
         )
     wallets = [
-        Wallet(partner=partner, address=address, introduced_date=introduced_date, notes=notes)
+        Wallet(partner=partner, chain=chain, address=address, introduced_date=introduced_date, notes=notes)
         for address in addresses
     ]
     for wallet in wallets:

@@ -16,9 +16,11 @@ from django.core.exceptions import ValidationError
 from import_export import fields, resources, widgets
 from import_export.results import RowResult
 
-from chain.addresses import InvalidAddress, decode_address
+from chain.addresses import InvalidAddress
+from chain.families import check_address
 from chain.models import Hotkey
-from partners.models import Partner, Wallet, WalletChain
+from chain.network import family
+from partners.models import Partner, Wallet, own_chain
 
 COLUMNS = ("partner", "chain", "address", "introduced_date", "is_active", "notes")
 REQUIRED = ("partner", "address", "introduced_date")
@@ -55,6 +57,7 @@ class ListReader:
 
     def __init__(self, *, addresses: Iterable[str], today: date) -> None:
         self._today = today
+        self._family, self._chain = family(), own_chain()
         self._partners = {partner.slug: partner for partner in Partner.objects.all()}
         wallets = Wallet.objects.filter(address__in=set(addresses)).select_related("partner")
         self.stored = {(wallet.chain, wallet.address): wallet for wallet in wallets}
@@ -75,7 +78,7 @@ class ListReader:
                 faults[column] = str(error)
                 return None
 
-        chain = attempt("chain", _read_chain)
+        chain = attempt("chain", self._read_chain)
         partner = attempt("partner", self._read_partner)
         address = attempt("address", self._read_address)
         stored = self.stored.get((chain, address))
@@ -95,6 +98,12 @@ class ListReader:
             raise ValidationError(faults)
         return WalletRow(partner, chain, address, introduced, is_active, notes)
 
+    def _read_chain(self, cell: Any) -> str:
+        chain = _text(cell).upper() or self._chain
+        if chain != self._chain:
+            raise ValueError(f"There is no chain {chain!r} here. This installation holds {self._chain}.")
+        return chain
+
     def _read_partner(self, cell: Any) -> Partner:
         slug = _text(cell)
         if not slug:
@@ -109,7 +118,7 @@ class ListReader:
         if not address:
             raise ValueError("The address is missing.")
         try:
-            decode_address(address)
+            check_address(address, self._family)
         except InvalidAddress as error:
             raise ValueError(f"The address {error}.") from error
         if address in self._hotkeys:
@@ -143,13 +152,6 @@ def _cell(cell: Any) -> Any:
 
 def _text(cell: Any) -> str:
     return "" if cell is None else str(cell)
-
-
-def _read_chain(cell: Any) -> str:
-    chain = _text(cell).upper() or WalletChain.BITTENSOR.value
-    if chain not in WalletChain.values:
-        raise ValueError(f"There is no chain {chain!r}. Known are: {', '.join(WalletChain.values)}.")
-    return chain
 
 
 def _parse_date(cell: Any) -> date:

@@ -22,7 +22,7 @@ from ledger.models import Period
 from ledger.services import InsufficientPayable
 from payments.calls import CallDataError
 from payments.models import Batch
-from payments.queries import find_changes, find_uncovered, last_period, plan_due
+from payments.queries import find_changes, find_obstacle, find_uncovered, last_period, plan_due
 from payments.services import (
     APPROVE,
     PROPOSE,
@@ -83,9 +83,9 @@ class ProposePage(Page):
     template_name = "admin/payments/batch/propose.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        through = last_period()
-        preview = plan_due(now=timezone.now(), through=through) if through else None
-        return super().get_context_data(preview=preview, **kwargs)
+        through, obstacle = last_period(), find_obstacle()
+        preview = plan_due(now=timezone.now(), through=through) if through and not obstacle else None
+        return super().get_context_data(preview=preview, obstacle=obstacle, **kwargs)
 
 
 class ProposeConfirm(Step):

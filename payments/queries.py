@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from chain.families import NAMES, Family
 from chain.models import Network
+from chain.network import coin, family
 from chain.units import format_rao
 from ledger import queries as ledger_queries
 from ledger.models import Period
@@ -21,6 +23,16 @@ class Preview:
     plan: Plan
     through: Period
     content_hash: str | None
+
+
+def find_obstacle() -> str | None:
+    """Say why nothing can be paid from this installation at all; None where payouts are made."""
+    if family() is Family.BITTENSOR:
+        return None
+    return (
+        f"This installation holds {NAMES[family()]}, and payouts are made on Bittensor only. What is owed is in the "
+        "statements: export them and pay by your own means."
+    )
 
 
 def last_period() -> Period | None:
@@ -101,8 +113,8 @@ def find_uncovered(batch: Batch) -> list[str]:
     """Say which payouts of a proposed batch exceed what is owed now and not reserved."""
     payable = ledger_queries.payable_by_partner()
     return [
-        f"{payout.partner} is owed {format_rao(payable.get(payout.partner_id, 0))} TAO now, "
-        f"less than the {format_rao(payout.amount_rao)} TAO proposed."
+        f"{payout.partner} is owed {format_rao(payable.get(payout.partner_id, 0))} {coin().unit} now, "
+        f"less than the {format_rao(payout.amount_rao)} {coin().unit} proposed."
         for payout in batch.payouts.select_related("partner")
         if payable.get(payout.partner_id, 0) < payout.amount_rao
     ]

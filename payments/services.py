@@ -17,7 +17,7 @@ from ledger.models import Period
 from partners.models import Partner
 from payments.calls import encode_checked, latest_codec
 from payments.models import Batch, Payout
-from payments.queries import find_changes, find_uncovered, hash_batch, last_period, plan_due
+from payments.queries import find_changes, find_obstacle, find_uncovered, hash_batch, last_period, plan_due
 
 PROPOSE = "payments.propose_batch"
 APPROVE = "payments.approve_batch"
@@ -34,6 +34,10 @@ class NotAllowed(PaymentError):
 
 class NothingToPay(PaymentError):
     """No partner can be paid now; the message lists each with the reason."""
+
+
+class NotHere(PaymentError):
+    """This installation's chain is not one that payouts are made on. Export the statements instead."""
 
 
 class PlanChanged(PaymentError):
@@ -62,10 +66,13 @@ def propose_batch(
 
     :param expected_hash: the content hash of the preview that was confirmed; None proposes what is due now.
     :raises NotAllowed: without the permission to propose.
+    :raises NotHere: where the installation holds a chain that payouts are not made on.
     :raises NothingToPay: listing each partner with the reason why not.
     :raises PlanChanged: when what is due no longer has the expected hash.
     """
     _require(actor, PROPOSE)
+    if obstacle := find_obstacle():
+        raise NotHere(obstacle)
     hold(Lock.PROPOSE)
     through = through or last_period()
     if through is None:

@@ -21,8 +21,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from chain.addresses import InvalidAddress, decode_address
+from chain.addresses import InvalidAddress
+from chain.families import check_address
 from chain.models import Asset, Conversion, Gap, Side, Yield
+from chain.network import family
 from chain.queries import last_block
 from ledger import api as ledger_api
 from ledger.models import Period
@@ -83,7 +85,7 @@ class DividendQuery(Query):
     def validate_hotkey(self, text: str) -> str:
         """Refuse what is no address, saying why."""
         try:
-            decode_address(text)
+            check_address(text, family())
         except InvalidAddress as error:
             raise ValidationError(f"{text!r} {error}") from error
         return text
@@ -168,7 +170,7 @@ class HealthView(ApiView, GenericAPIView):  # type: ignore[type-arg]
     def get(self, request: Request) -> Response:
         read_query(request, Query)
         block, period = last_block(), Period.objects.order_by("-end_at").first()
-        gaps = Gap.objects.filter(resolved_at=None).count()
+        gaps = Gap.objects.filter(state=Gap.State.OPEN).count()
         answer = {
             "status": "gaps" if gaps else "ok",
             "last_block": block.number if block else None,

@@ -162,5 +162,5 @@ def summarize() -> dict[str, Any]:
         "attributed_tao_rao": attributed(Asset.TAO),
         "partners": Partner.objects.count(),
         "owed_rao": sum(payable_by_partner().values()) + sum(in_flight_by_partner().values()),
-        "gaps": Gap.objects.filter(resolved_at=None).count(),
+        "gaps": Gap.objects.filter(state=Gap.State.OPEN).count(),
     }

@@ -176,6 +176,29 @@ class Environment:
             accepts=lambda url: _scheme(url) in _REDIS_SCHEMES,
         )
 
+    def node_urls(self, name: str) -> list[str]:
+        """Return the addresses of nodes, separated by commas; empty where none is given. Any may hold a key."""
+        from chain.wire import BadAddress, NodeAddress
+
+        rule = (
+            "addresses of Subtensor nodes in the order in which they are asked, separated by commas, each with "
+            "ws://, wss://, http:// or https://"
+        )
+        urls = [url.strip() for url in self.secret(name, rule=rule, example="", default="").split(",")]
+        urls = [url for url in urls if url]
+        for place, url in enumerate(urls, 1):
+            try:
+                NodeAddress.parse(url)
+            except BadAddress as error:
+                self.refuse(
+                    name,
+                    rule,
+                    "wss://archive.example.com,ws://127.0.0.1:9944",
+                    f"wrong in number {place}: {error}",
+                )
+                return []
+        return urls
+
     def _checked(
         self,
         name: str,

@@ -1,4 +1,4 @@
-"""The sidebar, in the order money flows: what the chain said, whose it is, what is owed, what was sent.
+"""The sidebar, in the order money flows: what the chain said and how it was read, whose it is, what is owed, what was sent.
 
 Only pages that exist and that the person may open are linked, so an app without its admin leaves no dead
 entry. What is registered but not placed here appears under 'More', so nothing is unreachable.
@@ -16,7 +16,9 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 
-from chain.models import Gap
+from chain.families import Family
+from chain.models import Gap, ImportRun
+from chain.network import family
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,23 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("chain.Block", "Blocks", "deployed_code"),
             Entry("chain.Yield", "Yields", "potted_plant"),
             Entry("chain.StakeEvent", "Stake events", "swap_vert"),
-            Entry("chain.Conversion", "Conversions", "currency_exchange"),
             Entry("chain.Position", "Positions", "stacked_bar_chart"),
+            Entry("chain.Conversion", "Conversions", "currency_exchange"),
+            Entry("chain.Remark", "Remarks", "sell"),
             Entry("chain.Hotkey", "Hotkeys", "key"),
+            Entry("chain.PoolPrice", "Pool prices", "show_chart"),
+            Entry("chain.FiatPrice", "TAO in dollars", "attach_money"),
+        ),
+    ),
+    (
+        "Reading",
+        (
             Entry("chain.Gap", "Gaps", "broken_image"),
+            Entry("chain.Endpoint", "Nodes", "dns"),
             Entry("chain.IngestRun", "Ingest runs", "downloading"),
+            Entry("chain.Backfill", "Backfills", "cloud_download"),
+            Entry("chain.Runtime", "Runtimes", "memory"),
+            Entry("chain.ImportRun", "Imports", "upload_file"),
         ),
     ),
     (
@@ -82,7 +96,6 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("django_celery_beat.PeriodicTask", "Scheduled tasks", "schedule"),
             Entry("django_celery_beat.IntervalSchedule", "Intervals", "timer"),
             Entry("django_celery_beat.CrontabSchedule", "Crontabs", "calendar_clock"),
-            Entry("chain.Runtime", "Runtimes", "memory"),
         ),
     ),
 )
@@ -115,6 +128,9 @@ def _registered(label: str) -> type[Model] | None:
 
 def _item(request: HttpRequest, entry: Entry) -> dict[str, Any] | None:
     model = _registered(entry.model)
+    if model is ImportRun and family() is Family.BITTENSOR:
+        # Such an installation reads a node and takes no files.
+        return None
     if model is None or not admin.site.get_model_admin(model).has_view_permission(request):
         return None
     meta = model._meta
@@ -123,7 +139,7 @@ def _item(request: HttpRequest, entry: Entry) -> dict[str, Any] | None:
         "icon": entry.icon,
         "link": reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist"),
     }
-    if model is Gap and (count := Gap.objects.filter(resolved_at=None).count()):
+    if model is Gap and (count := Gap.objects.filter(state=Gap.State.OPEN).count()):
         item |= {"badge": f"{count:,}", "badge_variant": "danger"}
     return item
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
@@ -18,45 +17,25 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import mark_safe
 
-from chain.admin.cells import UNKNOWN, duration_text
+from chain.admin.cells import UNKNOWN
 from chain.display import alpha_unit, amount_html
-from chain.models import Block, Gap, IngestRun, Yield
+from chain.families import Family
+from chain.keys import ROOT
+from chain.models import Yield
+from chain.network import coin, family
 from chain.queries import last_block
 from chain.tables import Column, Table
-from chain.take_queries import ROOT, DayTake, PoolTake, take_by_day, take_in_total, total_value
+from chain.take_queries import DayTake, PoolTake, take_by_day, take_in_total, total_value
 from chain.units import format_rao
 from ledger.queries import Overview, bases_by_partner, delegators_by_partner, overview
 from payments.models import Batch
 from rakeback.chart import Chart, Day, draw
+from rakeback.overview_chain import add_reading, chain_figures, chain_todos
+from rakeback.overview_parts import URGENCY, Figure, Todo
 
 SUBNETS_SHOWN_MAX = 5
-# A block takes 12 seconds; ten minutes without one is no chance.
-LAG_SECONDS_MAX = 600
-URGENCY = ("danger", "warning", "info")
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One number of the head of the page."""
-
-    title: str
-    value: SafeString | str
-    note: SafeString | str = ""
-    tone: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Todo:
-    """One thing that needs a person: how urgent (danger, warning, info), what, and where to do it."""
-
-    tone: str
-    icon: str
-    title: str
-    text: SafeString | str
-    url: str
-    url_title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +52,7 @@ def add_to_index(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
     may = request.user.has_perm
     newest, now = last_block(), timezone.now()
     days = take_by_day() if may("chain.view_yield") else []
-    series = choose_series(days)
+    series = choose_series(days, token_title(ROOT))
     ledger = overview() if may("ledger.view_period") and may("ledger.view_entry") else None
     figures: list[Figure] = []
     todos: list[Todo] = []
@@ -88,6 +67,8 @@ def add_to_index(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
     if may("chain.view_block"):
         figures.extend(chain_figures(newest, now))
         todos.extend(chain_todos(newest, now))
+    if family() is Family.BITTENSOR:
+        add_reading(may, newest, now, figures, todos)
     if may("payments.view_batch"):
         todos.extend(batch_todos())
     if totals is not None:
@@ -99,6 +80,8 @@ def add_to_index(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
         "summaries": tables,
         "chart": draw_days(days, series) if days else None,
         "series": series,
+        "unit": coin().unit,
+        "takes_files": family() is not Family.BITTENSOR,
         "days_table": days_table(days, series) if days else None,
         "has_blocks": newest is not None,
         "may_see_take": may("chain.view_yield"),
@@ -110,10 +93,12 @@ def add_to_index(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
 
 def token_title(netuid: int) -> str:
     """Name a token: root TAO or a subnet's alpha."""
-    return "Root TAO" if netuid == ROOT else f"Subnet {netuid}"
+    if netuid != ROOT:
+        return f"Subnet {netuid}"
+    return "Root TAO" if family() is Family.BITTENSOR else coin().unit
 
 
-def choose_series(days: list[DayTake]) -> list[Series]:
+def choose_series(days: list[DayTake], root_title: str = "Root TAO") -> list[Series]:
     """Root, the largest subnets by value, and one for all others."""
     values: dict[int, int] = {}
     for day in days:
@@ -121,15 +106,15 @@ def choose_series(days: list[DayTake]) -> list[Series]:
             values[netuid] = values.get(netuid, 0) + (take.value_rao or 0)
     subnets = sorted((netuid for netuid in values if netuid != ROOT), key=lambda n: (-values[n], n))
     shown, others = sorted(subnets[:SUBNETS_SHOWN_MAX]), subnets[SUBNETS_SHOWN_MAX:]
-    series = [Series(token_title(ROOT), (ROOT,), 0)] if ROOT in values else []
-    series += [Series(token_title(netuid), (netuid,), place + 1) for place, netuid in enumerate(shown)]
+    series = [Series(root_title, (ROOT,), 0)] if ROOT in values else []
+    series += [Series(f"Subnet {netuid}", (netuid,), place + 1) for place, netuid in enumerate(shown)]
     if others:
         series.append(Series(f"{len(others)} other subnets", tuple(sorted(others)), 6))
     return series
 
 
 def series_value(day: DayTake, series: Series) -> int | None:
-    """Worth in TAO of a day's take in a series; None when the day or a price is unknown."""
+    """Worth in the coin of a day's take in a series; None when the day or a price is unknown."""
     if not day.block_count:
         return None
     return total_value([day.takes[netuid] for netuid in series.netuids if netuid in day.takes])
@@ -156,7 +141,7 @@ def draw_days(days: list[DayTake], series: list[Series]) -> Chart:
 
 
 def _tao(value_rao: int | None) -> str:
-    return UNKNOWN if value_rao is None else f"{format_rao(value_rao)} TAO"
+    return UNKNOWN if value_rao is None else f"{format_rao(value_rao)} {coin().unit}"
 
 
 def days_table(days: list[DayTake], series: list[Series]) -> Table:
@@ -178,7 +163,7 @@ def days_table(days: list[DayTake], series: list[Series]) -> Table:
             )
             for day in reversed(days)
         ],
-        note="Worth in TAO at the last price of each day",
+        note=f"Worth in {coin().unit} at the last price of each day",
     )
 
 
@@ -280,7 +265,7 @@ def partner_table(ledger: Overview) -> Table:
             )
             for row in ledger.partners
         ],
-        note=f"Closed days through {ledger.last_period.key}; base is the take in TAO of their delegators"
+        note=f"Closed days through {ledger.last_period.key}; base is the take in {coin().unit} of their delegators"
         if ledger.last_period
         else "No day is closed yet",
         empty="No partners yet. Add the first one under Partners, with an agreement and the wallets they brought.",
@@ -330,62 +315,6 @@ def batch_todos() -> Iterator[Todo]:
         )
 
 
-# --- chain --------------------------------------------------------------------------------------------
-
-
-def chain_figures(newest: Block | None, now: datetime) -> Iterator[Figure]:
-    """Open gaps, the newest block and how far behind it is."""
-    gaps = Gap.objects.filter(resolved_at=None).count()
-    url = reverse("admin:chain_gap_changelist")
-    if newest is None:
-        yield Figure("Open gaps", UNKNOWN, "Nothing was ingested yet.")
-        yield Figure("Last block", UNKNOWN, "Nothing was ingested yet.")
-        return
-    yield Figure(
-        "Open gaps",
-        f"{gaps:,}",
-        format_html('<a href="{}?status=open">They keep days from closing</a>', url)
-        if gaps
-        else "Every block asked for is there",
-        "rb-bad" if gaps else "",
-    )
-    yield Figure(
-        "Last block",
-        format_html(
-            '<a class="rb-plain" href="{}">{}</a>',
-            reverse("admin:chain_block_change", args=[newest.pk]),
-            f"{newest.number:,}",
-        ),
-        f"{newest.timestamp.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {duration_text(now - newest.timestamp)} behind now",
-    )
-
-
-def chain_todos(newest: Block | None, now: datetime) -> Iterator[Todo]:
-    """Gaps, a failed run, a head that does not move."""
-    for gap in Gap.objects.filter(resolved_at=None)[:5]:
-        yield Todo("danger", "broken_image",
-                   f"Gap: blocks {gap.blocks.lower:,} to {gap.blocks.upper - 1:,}",
-                   f"{gap.get_kind_display()}. {gap.reason}",
-                   reverse("admin:chain_gap_change", args=[gap.pk]), "What to do")  # fmt: skip
-    run = IngestRun.objects.order_by("-id").first()
-    if run is not None and run.status == IngestRun.Status.FAILED:
-        yield Todo("danger", "downloading", f"The last ingest run failed: {run.source}", run.error,
-                   reverse("admin:chain_ingestrun_change", args=[run.pk]), "See the run")  # fmt: skip
-    if newest is not None and (now - newest.timestamp).total_seconds() > LAG_SECONDS_MAX:
-        yield Todo(
-            "info",
-            "hourglass_top",
-            f"The newest block is {duration_text(now - newest.timestamp)} old",
-            format_html(
-                "Nothing newer was read. To follow the chain: "
-                '<code class="rb-command">manage.py ingest --url wss://… --from {} --to …</code>',
-                newest.number + 1,
-            ),
-            reverse("admin:chain_ingestrun_changelist"),
-            "Ingest runs",
-        )  # fmt: skip
-
-
 # --- download -----------------------------------------------------------------------------------------
 
 CSV_COLUMNS = ("day", "blocks", "netuid", "asset", "take_rao", "take", "value_rao", "value_tao")
@@ -408,7 +337,7 @@ def take_csv(request: HttpRequest) -> HttpResponse:
                     f"{day.day:%Y-%m-%d}",
                     day.block_count,
                     take.netuid,
-                    "TAO" if take.netuid == ROOT else "ALPHA",
+                    coin().unit if take.netuid == ROOT else "ALPHA",
                     take.take_rao,
                     _plain(take.take_rao),
                     "" if take.value_rao is None else take.value_rao,

@@ -29,6 +29,9 @@ class Schedule:
 
 SCHEDULES = (
     Schedule("chain.ingest", "Read new blocks", seconds=12, needs_node=True),
+    Schedule("chain.fetch_prices", "Fetch TAO/USD prices", seconds=15 * 60),
+    Schedule("chain.backfills", "Keep backfills going", seconds=15),
+    Schedule("chain.find_gaps", "Look for gaps", seconds=15 * 60),
     Schedule("ledger.attribute", "Attribute yields", seconds=60),
     Schedule("ledger.close_days", "Close days", seconds=5 * 60),
     Schedule("ledger.check_ledger", "Check the ledger", hour=3, minute=17),

@@ -14,6 +14,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 
+from chain.fiat.quotes import SOURCE_NAMES
 from rakeback import __version__, embedded
 from rakeback.colours import COLOURS
 from rakeback.embedded.home import Home, HomeError
@@ -111,6 +112,7 @@ MIDDLEWARE = [
     "django_structlog.middlewares.RequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "chain.network.RememberFamily",
 ]
 
 ROOT_URLCONF = "rakeback.urls"
@@ -181,12 +183,47 @@ CELERY_TIMEZONE = "UTC"
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 
 # Empty: blocks come from recorded segments only, and nothing is read by itself.
-RAKEBACK_NODE_URL = _env.text(
-    "RAKEBACK_NODE_URL",
-    rule="the WebSocket address of a Subtensor node",
-    example="ws://127.0.0.1:9944",
-    default="",
-    accepts=lambda url: url.startswith(("ws://", "wss://")),
+_node_urls = _env.node_urls("RAKEBACK_NODE_URL")
+RAKEBACK_NODE_URL = ",".join(_node_urls)
+RAKEBACK_NODE_AGREEMENT = _env.integer("RAKEBACK_NODE_AGREEMENT", default=1, minimum=1, maximum=2)
+if 0 < len(_node_urls) < RAKEBACK_NODE_AGREEMENT:
+    _env.refuse(
+        "RAKEBACK_NODE_AGREEMENT",
+        "no more than there are addresses in RAKEBACK_NODE_URL",
+        "1",
+        f"{RAKEBACK_NODE_AGREEMENT}, and {len(_node_urls)} node is named",
+    )
+# One round trip takes no longer; a finalized head that stands longer is not followed.
+RAKEBACK_NODE_SECONDS_MAX = _env.integer("RAKEBACK_NODE_SECONDS_MAX", default=60, minimum=1, maximum=600)
+RAKEBACK_NODE_HEAD_SECONDS_MAX = _env.integer(
+    "RAKEBACK_NODE_HEAD_SECONDS_MAX", default=300, minimum=24, maximum=86_400
+)
+
+# Where dollars per TAO come from. Empty: nothing is asked, and values in dollars stay unknown.
+RAKEBACK_PRICE_SOURCES = _env.names(
+    "RAKEBACK_PRICE_SOURCES",
+    rule=f"price sources in the order in which they count, separated by commas, each once, of {', '.join(SOURCE_NAMES)}",
+    example="taostats,coinbase",
+    default=(),
+    accepts=SOURCE_NAMES.__contains__,
+)
+if len(set(RAKEBACK_PRICE_SOURCES)) < len(RAKEBACK_PRICE_SOURCES):
+    _env.refuse(
+        "RAKEBACK_PRICE_SOURCES", "each source once", "taostats,coinbase", ",".join(RAKEBACK_PRICE_SOURCES)
+    )
+TAOSTATS_API_KEY = _env.secret(
+    "TAOSTATS_API_KEY",
+    rule="the API key of a TaoStats account, needed where RAKEBACK_PRICE_SOURCES names taostats",
+    example="tao-00000000-0000-0000-0000-000000000000:00000000",
+    default=None if "taostats" in RAKEBACK_PRICE_SOURCES else "",
+    # It becomes a header.
+    accepts=lambda key: key.isascii() and key.isprintable() and " " not in key and len(key) >= 8,
+)
+RAKEBACK_PRICE_STALENESS_SECONDS = _env.integer(
+    "RAKEBACK_PRICE_STALENESS_SECONDS", default=3_600, minimum=60, maximum=7 * 86_400
+)
+RAKEBACK_PRICE_DISAGREEMENT_BPS = _env.integer(
+    "RAKEBACK_PRICE_DISAGREEMENT_BPS", default=500, minimum=1, maximum=10_000
 )
 
 # The order of changes within one transaction is part of the history.

@@ -142,6 +142,45 @@ def test_op5_unsafe_production_settings_are_refused(tmp_path: Path, unsafe: dict
     assert "Example: " in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"RAKEBACK_PRICE_SOURCES": "coinbase,kraken"}, "RAKEBACK_PRICE_SOURCES: price sources in the order"),
+        ({"RAKEBACK_PRICE_SOURCES": "coinbase,coinbase"}, "RAKEBACK_PRICE_SOURCES: each source once"),
+        ({"RAKEBACK_PRICE_SOURCES": "taostats"}, "TAOSTATS_API_KEY: the API key of a TaoStats account"),
+        (
+            {"RAKEBACK_PRICE_SOURCES": "taostats", "TAOSTATS_API_KEY": "two secret words"},
+            "TAOSTATS_API_KEY: ",
+        ),
+        (
+            {"RAKEBACK_PRICE_STALENESS_SECONDS": "5"},
+            "RAKEBACK_PRICE_STALENESS_SECONDS: a whole number from 60",
+        ),
+        (
+            {"RAKEBACK_PRICE_DISAGREEMENT_BPS": "5 %"},
+            "RAKEBACK_PRICE_DISAGREEMENT_BPS: a whole number from 1",
+        ),
+    ],
+    ids=str,
+)
+def test_op5_settings_of_prices_are_refused_by_name_and_the_key_is_not_shown(
+    tmp_path: Path, given: dict[str, str], name: str
+) -> None:
+    done = manage(tmp_path, "check", **PRODUCTION | given)
+    assert done.returncode == 1
+    assert f"  {name}" in done.stderr
+    assert "Example: " in done.stderr
+    assert "two secret words" not in done.stdout + done.stderr
+
+
+def test_op5_the_key_of_a_price_source_comes_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("tao-key-of-nobody:1234\n")
+    given = {"RAKEBACK_PRICE_SOURCES": "taostats,coinbase", "TAOSTATS_API_KEY_FILE": str(file)}
+    done = manage(tmp_path, "check", **PRODUCTION | given)
+    assert done.returncode == 0, done.stderr
+
+
 def test_op5_unknown_environment_is_refused(tmp_path: Path) -> None:
     done = manage(tmp_path, "check", RAKEBACK_ENV="prod")
     assert done.returncode == 1
@@ -155,3 +194,40 @@ def test_op5_version_of_the_package_is_the_project_s() -> None:
 
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
     assert project["project"]["version"] == __version__
+
+
+SECRET = "t0p-secret"
+
+
+def node_urls(**variables: str) -> list[str]:
+    env = Environment(variables)
+    urls = env.node_urls("RAKEBACK_NODE_URL")
+    env.verify()
+    return urls
+
+
+def test_op5_several_nodes_are_read_in_order_also_from_a_file(tmp_path: Path) -> None:
+    urls = ["wss://a.example/key", "http://b.example:9933"]
+    assert node_urls(RAKEBACK_NODE_URL=f" {urls[0]} , {urls[1]}, ") == urls
+    file = tmp_path / "nodes"
+    file.write_text(",".join(urls) + "\n")
+    assert node_urls(RAKEBACK_NODE_URL_FILE=str(file)) == urls
+    assert node_urls() == []
+
+
+def test_op5_a_wrong_node_is_refused_by_name_rule_place_and_example_but_never_shown() -> None:
+    env = Environment({"RAKEBACK_NODE_URL": f"wss://a.example/{SECRET},ftp://{SECRET}:{SECRET}@b.example"})
+    assert env.node_urls("RAKEBACK_NODE_URL") == []
+    said = refused(env)
+    assert "RAKEBACK_NODE_URL: addresses of Subtensor nodes" in said
+    assert "wrong in number 2: it does not begin with ws://" in said
+    assert "Example: RAKEBACK_NODE_URL=wss://" in said
+    assert SECRET not in said
+
+
+def test_op5_agreement_of_two_needs_two_nodes(tmp_path: Path) -> None:
+    nodes = {"RAKEBACK_NODE_URL": f"ws://{SECRET}@a", "RAKEBACK_NODE_AGREEMENT": "2"}
+    done = manage(tmp_path, "check", **nodes)
+    assert done.returncode != 0
+    assert "RAKEBACK_NODE_AGREEMENT: no more than there are addresses in RAKEBACK_NODE_URL" in done.stderr
+    assert SECRET not in done.stderr

@@ -6,20 +6,28 @@ import csv
 import io
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.backfill_models import Backfill
+from chain.fiat.models import FiatPrice
+from chain.models import Endpoint
 from chain.take_queries import DayTake, PoolTake
 from chain.tests.factories import (
+    START,
     TAO,
     key,
+    make_backfill,
     make_blocks,
+    make_endpoint,
     make_gap,
     make_position,
     make_price,
@@ -139,6 +147,52 @@ def test_ui1_what_needs_a_person_is_listed_the_urgent_first(admin: Client) -> No
 
 
 @pytest.mark.django_db
+def test_ui1_nodes_a_backfill_and_the_price_are_on_the_overview(admin: Client, settings: Any) -> None:
+    make_blocks(1, 9)
+    said = overview_text(admin)
+    for word in ("Nodes that do well", "Backfill", "One TAO", "in dollars"):
+        assert word not in said, "nothing is asked of nodes or prices, so nothing is said of them"
+    make_endpoint(0)
+    make_endpoint(1, "FAILING", "SourceError: it hangs up")
+    make_backfill(10, 109, "PAUSED")
+    settings.RAKEBACK_PRICE_SOURCES = ["coinbase"]
+    said = overview_text(admin)
+    assert "Nodes that do well 1 of 2 Final up to block 7,300,000, 7,299,991 ahead of what is stored" in said
+    assert "SourceError: it hangs up. The others are asked." in said
+    assert "paused 0 % 0 of 100 blocks stored" in said
+    assert "One TAO – No quote is new enough" in said
+    assert "TAO has no price in dollars coinbase was not asked yet" in said
+    Endpoint.objects.filter(position=0).update(condition="STALE")
+    assert "No other node is left to read from" in overview_text(admin)
+    fresh = timezone.now() - timedelta(minutes=5)
+    FiatPrice.objects.create(
+        base="TAO",
+        quote="USD",
+        price="312.5",
+        source="coinbase",
+        at=fresh,
+        fetched_at=fresh,
+        payload_sha256="ab" * 32,
+    )
+    said = overview_text(admin)
+    assert "One TAO 312.50 USD coinbase, 5 min" in said
+    assert "has no price" not in said
+
+
+@pytest.mark.django_db
+def test_ui1_a_backfill_that_runs_shows_how_far_it_is_and_asks_for_nobody(admin: Client) -> None:
+    make_blocks(1, 59)
+    backfill = make_backfill(10, 109, "RUNNING")
+    Backfill.objects.update(seen_at=timezone.now())
+    content = admin.get("/admin/")
+    assert "50 of 100 blocks stored (50 %)" in overview_text(admin)
+    assert not [todo for todo in content.context["todos"] if "Backfill" in todo.title]
+    Backfill.objects.update(seen_at=START)
+    titles = [todo.title for todo in admin.get("/admin/").context["todos"]]
+    assert f"Backfill {backfill.pk}: no worker is heard of" in titles
+
+
+@pytest.mark.django_db
 def test_ui1_a_gap_that_keeps_a_day_open_is_named_with_the_failed_check(admin: Client) -> None:
     make_earnings()
     attribute_yields(now=NOW)
@@ -177,7 +231,7 @@ def test_ui1_the_overview_asks_a_fixed_number_of_queries(admin: Client) -> None:
         make_price(block, netuid=block)
     with CaptureQueriesContext(connection) as many:
         admin.get("/admin/")
-    assert len(many) <= len(few) <= 50, (len(few), len(many))
+    assert len(many) <= len(few) <= 51, (len(few), len(many))
 
 
 @pytest.mark.django_db

@@ -39,6 +39,9 @@ def test_schedules_are_made_with_their_intervals(node: Any) -> None:
     made = {task.task: task for task in PeriodicTask.objects.select_related("interval", "crontab")}
     assert {name: " ".join(str(task.schedule).split()) for name, task in made.items()} == {
         "chain.ingest": "<freq: 12.00 seconds>",
+        "chain.fetch_prices": "<freq: 15.00 minutes>",
+        "chain.backfills": "<freq: 15.00 seconds>",
+        "chain.find_gaps": "<freq: 15.00 minutes>",
         "ledger.attribute": "<freq: 1.00 minute>",
         "ledger.close_days": "<freq: 5.00 minutes>",
         "ledger.check_ledger": "<crontab: 17 3 * * * (m/h/d/dM/MY), UTC>",

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
@@ -23,7 +27,9 @@ from chain.admin.base import (
     with_label,
 )
 from chain.admin.cells import (
+    UNKNOWN,
     agreement_html,
+    cause_text,
     destination,
     kind_text,
     mono,
@@ -33,15 +39,18 @@ from chain.admin.cells import (
     time_html,
     yield_unit,
 )
+from chain.admin.runtimes import runtime_html
+from chain.admin.tags import remarks_table
 from chain.display import address_html, alpha_unit, amount_html
 from chain.models import (
     Block,
     Conversion,
     PoolPrice,
-    Runtime,
     StakeEvent,
     Yield,
 )
+from chain.network import coin
+from chain.payloads import payload_bytes
 from chain.tables import Column, Table
 
 
@@ -51,7 +60,15 @@ class BlockAdmin(FactAdmin):
     list_filter = [("timestamp", DaysFilter)]
     search_fields = ["hash"]
     search_help_text = "Block number, or a hash (0x…) or its beginning"
-    fields = ["show_number", "show_time", "show_hash", "show_parent", "show_runtime"]
+    fields = [
+        "show_number",
+        "show_time",
+        "show_hash",
+        "show_parent",
+        "show_runtime",
+        "show_provider",
+        "show_payload",
+    ]
     empty_title = "No blocks yet"
     empty_text = INGEST_FIRST
 
@@ -94,8 +111,42 @@ class BlockAdmin(FactAdmin):
         return mono(block.parent_hash)
 
     @display(description="Runtime")
-    def show_runtime(self, block: Block) -> SafeString:
-        return link((Runtime, block.runtime_id), f"spec {block.runtime_id}")
+    def show_runtime(self, block: Block) -> SafeString | str:
+        return runtime_html(block.runtime_id)
+
+    @display(description="Read from")
+    def show_provider(self, block: Block) -> str:
+        return block.provider or UNKNOWN
+
+    @display(description="Raw events")
+    def show_payload(self, block: Block) -> SafeString | str:
+        if block.payload is None:
+            return "Not kept: the block touched nothing of ours"
+        url = reverse("admin:chain_block_payload", args=[block.pk])
+        return format_html(
+            '<a class="rb-link" href="{}">Download {} bytes</a> <span class="rb-muted">SHA-256</span> {}',
+            url,
+            f"{block.payload.size:,}",
+            mono(block.payload.sha256),
+        )
+
+    def get_urls(self) -> list[Any]:
+        path_of = path(
+            "<int:number>/payload/", self.admin_site.admin_view(self.payload_view), name="chain_block_payload"
+        )
+        return [path_of, *super().get_urls()]
+
+    def payload_view(self, request: HttpRequest, number: int) -> HttpResponse:
+        """Give the raw events of a block as a file, proved to be the bytes that were kept."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        block = get_object_or_404(Block.objects.select_related("payload"), pk=number, payload__isnull=False)
+        assert block.payload is not None
+        return HttpResponse(
+            payload_bytes(block.payload),
+            content_type="application/octet-stream",
+            headers={"Content-Disposition": f'attachment; filename="block-{number}-events.scale"'},
+        )
 
     @display(description="Yields")
     def show_yields(self, block: Any) -> SafeString | str:
@@ -132,12 +183,19 @@ class BlockAdmin(FactAdmin):
             yields_table(list(yields)),
             events_table(list(events)),
             conversions_table(list(with_label(Conversion.objects.filter(block=obj)).order_by("id"))),
+            remarks_table(obj.number),
             Table(
                 "Pool prices after this block",
-                (Column("Subnet"), Column("TAO in pool", right=True), Column("Alpha in pool", right=True)),
+                (
+                    Column("Subnet"),
+                    Column("One alpha", right=True),
+                    Column("TAO in pool", right=True),
+                    Column("Alpha in pool", right=True),
+                ),
                 [
                     (
                         str(row.netuid),
+                        amount_html(row.price_rao),
                         amount_html(row.tao_reserve_rao),
                         amount_html(row.alpha_reserve_rao, alpha_unit(row.netuid)),
                     )
@@ -187,13 +245,13 @@ def events_table(rows: list[StakeEvent]) -> Table:
             Column("Subnet"),
             Column("Coldkey"),
             Column("Hotkey"),
-            Column("TAO", right=True),
+            Column(coin().unit, right=True),
             Column("Stake", right=True),
         ),
         [
             (
                 link(row, str(row.event_index)),
-                kind_text(row),
+                f"{kind_text(row)}: {cause_text(row)}" if row.cause else kind_text(row),
                 netuid_text(row.netuid),
                 address_html(row.coldkey),
                 hotkey_html(row),

@@ -1,37 +1,46 @@
-"""How reading goes: runs, gaps and the runtimes that blocks are decoded with."""
+"""How reading goes: runs and gaps."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, QuerySet
-from django.http import HttpRequest
+from django.db.models import Case, QuerySet, Value, When
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from chain.admin.base import (
     INGEST_FIRST,
     FactAdmin,
+    change_url,
     link,
 )
 from chain.admin.cells import (
     UNKNOWN,
     duration_text,
-    mono,
     number,
     time_html,
 )
-from chain.admin.gap_advice import next_step
+from chain.admin.gap_advice import can_be_read, is_amount, next_step
+from chain.admin.steps import GiveUpConfirm, GiveUpPage, RetryConfirm, RetryPage, Step
+from chain.backfilling import RUN
+from chain.gap_services import ACCEPT
 from chain.models import (
+    Block,
     Gap,
     IngestRun,
-    Runtime,
 )
 
+GAP_COLOURS = {
+    Gap.State.OPEN: "danger",
+    Gap.State.RESOLVED: "success",
+    Gap.State.UNRECOVERABLE: "warning",
+}
 RUN_COLOURS = {
     IngestRun.Status.RUNNING: "info",
     IngestRun.Status.DONE: "success",
@@ -44,12 +53,11 @@ class GapStatusFilter(DropdownFilter):  # type: ignore[misc]
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("open", "Open"), ("resolved", "Resolved")]
+        return [(state.lower(), label) for state, label in Gap.State.choices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Gap]) -> QuerySet[Gap]:
-        if self.value() in {"open", "resolved"}:
-            return queryset.filter(resolved_at__isnull=self.value() == "open")
-        return queryset
+        chosen = (self.value() or "").upper()
+        return queryset.filter(state=chosen) if chosen in Gap.State.values else queryset
 
 
 @admin.register(Gap)
@@ -64,7 +72,9 @@ class GapAdmin(FactAdmin):
         "show_found",
     ]
     list_filter = [GapStatusFilter, ("kind", ChoicesDropdownFilter)]
-    list_select_related = ["detected_by", "resolved_by"]
+    list_select_related = ["detected_by", "resolved_by", "accepted_by"]
+    actions_list = ["open_retry_page"]
+    change_form_outer_before_template = "admin/chain/gap_steps.html"
     empty_title = "No gaps"
     empty_text = (
         "Every block that was asked for was read and proved. An open gap would keep its day from closing."
@@ -73,25 +83,87 @@ class GapAdmin(FactAdmin):
         (None, {"fields": ["show_status_text", "show_kind", "show_blocks", "show_count"]}),
         ("What happened", {"fields": ["reason", "show_found", "show_run"]}),
         ("What to do next", {"fields": ["show_next", "show_resolved", "show_resolving_run"]}),
+        ("Accepted by a person", {"fields": ["show_accepted", "show_accepted_reason"]}),
     ]
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         """Open gaps first."""
-        return [F("resolved_at").desc(nulls_first=True), "-id"]
+        is_open = Case(When(state=Gap.State.OPEN, then=Value(0)), default=Value(1))
+        return [is_open, "-id"]
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the steps. What a GET shows, a POST to its own address does."""
+        pages: dict[str, tuple[str, type[Step]]] = {
+            "retry": ("retry/", RetryPage),
+            "retry_confirm": ("retry/confirm/", RetryConfirm),
+            "give_up": ("<int:gap_id>/give-up/", GiveUpPage),
+            "give_up_confirm": ("<int:gap_id>/give-up/confirm/", GiveUpConfirm),
+        }
+        own = [
+            path(route, self.admin_site.admin_view(view.as_view(model_admin=self)), name=f"chain_gap_{name}")
+            for name, (route, view) in pages.items()
+        ]
+        return own + super().get_urls()  # type: ignore[no-any-return]
+
+    def has_retry_permission(self, request: HttpRequest, *_: Any) -> bool:
+        """Say whether the user may; named for Django's `permissions` of actions."""
+        return request.user.has_perm(RUN)
+
+    @action(
+        description="Try open gaps again",
+        permissions=["retry"],
+        url_path="open-retry-page",
+        icon="refresh",
+    )
+    def open_retry_page(self, request: HttpRequest) -> HttpResponse:
+        """Lead to the confirmation page; nothing is written."""
+        return HttpResponseRedirect(reverse("admin:chain_gap_retry"))
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> Any:
+        """Add the steps that this person can take with this gap."""
+        gap = kwargs.get("obj")
+        if isinstance(gap, Gap) and gap.state == Gap.State.OPEN:
+            accept = "Accept as it is" if is_amount(gap) else "Accept as lost"
+            steps = [(accept, ACCEPT, "default", reverse("admin:chain_gap_give_up", args=[gap.pk]))]
+            if can_be_read(gap):
+                steps.insert(0, ("Try again", RUN, "primary", reverse("admin:chain_gap_retry")))
+            context["steps"] = [
+                {"title": title, "variant": variant, "url": url}
+                for title, right, variant, url in steps
+                if request.user.has_perm(right)
+            ]
+        return super().render_change_form(request, context, **kwargs)
 
     @display(description="Blocks")
     def show_blocks(self, gap: Gap) -> SafeString:
-        first, last = gap.blocks.lower, gap.blocks.upper - 1
-        text = f"{first:,}" if first == last else f"{first:,} to {last:,}"
-        return format_html('<span class="rb-number">{}</span>', text)
+        return format_html('<span class="rb-number">{}</span>', gap.blocks_text.partition(" ")[2])
 
-    @display(description="Status", label={"open": "danger", "resolved": "success"})
+    @display(description="Status", label=GAP_COLOURS)
     def show_status(self, gap: Gap) -> tuple[str, str]:
-        return ("resolved", "Resolved") if gap.resolved_at else ("open", "Open")
+        return gap.state, gap.get_state_display()
 
     @display(description="Status")
     def show_status_text(self, gap: Gap) -> str:
-        return "Resolved" if gap.resolved_at else "Open: no day that touches these blocks can close"
+        accepted = (
+            "Accepted as it is: days over these blocks close, and say so"
+            if is_amount(gap)
+            else "Unrecoverable: days over these blocks close without them, and say so"
+        )
+        return {
+            Gap.State.OPEN: "Open: no day that touches these blocks can close",
+            Gap.State.RESOLVED: "Resolved",
+            Gap.State.UNRECOVERABLE: accepted,
+        }[Gap.State(gap.state)]
+
+    @display(description="By")
+    def show_accepted(self, gap: Gap) -> SafeString | str:
+        if gap.accepted_by is None:
+            return UNKNOWN
+        return format_html("{}, {} UTC", gap.accepted_by, time_html(gap.accepted_at))
+
+    @display(description="Because")
+    def show_accepted_reason(self, gap: Gap) -> str:
+        return gap.accepted_reason or UNKNOWN
 
     @display(description="Kind")
     def show_kind(self, gap: Gap) -> str:
@@ -110,8 +182,8 @@ class GapAdmin(FactAdmin):
         return time_html(gap.detected_at)
 
     @display(description="Found by run")
-    def show_run(self, gap: Gap) -> SafeString:
-        return link(gap.detected_by, str(gap.detected_by))
+    def show_run(self, gap: Gap) -> SafeString | str:
+        return link(gap.detected_by, str(gap.detected_by)) if gap.detected_by else "the check for gaps"
 
     @display(description="Resolved by run")
     def show_resolving_run(self, gap: Gap) -> SafeString | str:
@@ -126,7 +198,13 @@ class GapAdmin(FactAdmin):
         return next_step(gap)
 
     def heading(self, obj: Gap) -> str:
-        return f"Gap of blocks {obj.blocks.lower:,} to {obj.blocks.upper - 1:,}"
+        return f"Gap of {obj.blocks_text}"
+
+    def links(self, obj: Gap) -> list[tuple[str, str]]:
+        """The block, where it is stored and only an amount in it is open."""
+        if not is_amount(obj) or not Block.objects.filter(pk=obj.blocks.lower).exists():
+            return []
+        return [(change_url(Block, obj.blocks.lower), f"Block {obj.blocks.lower:,}")]
 
 
 @admin.register(IngestRun)
@@ -207,28 +285,3 @@ class IngestRunAdmin(FactAdmin):
 
     def heading(self, obj: IngestRun) -> str:
         return f"Ingest run {obj.pk}"
-
-
-@admin.register(Runtime)
-class RuntimeAdmin(FactAdmin):
-    list_display = ["name", "show_first", "show_sha"]
-    fields = ["name", "show_first", "show_sha"]
-    empty_title = "No runtime yet"
-    empty_text = INGEST_FIRST
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Leave the metadata, hundreds of kilobytes a row, where it is."""
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.defer("metadata")
-
-    @display(description="Runtime")
-    def name(self, runtime: Runtime) -> str:
-        return f"spec {runtime.spec_version}"
-
-    @display(description="First block ingested")
-    def show_first(self, runtime: Runtime) -> SafeString | str:
-        return number(runtime.first_block)
-
-    @display(description="SHA-256 of its metadata")
-    def show_sha(self, runtime: Runtime) -> SafeString | str:
-        return mono(runtime.metadata_sha256)

@@ -1,14 +1,12 @@
-"""Who holds what: stake events, positions, and the hotkeys they are on."""
+"""Who holds what: stake events and positions."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.models import User
-from django.db.models import Model, OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
@@ -29,22 +27,23 @@ from chain.admin.base import (
 )
 from chain.admin.cells import (
     UNKNOWN,
+    cause_text,
     kind_text,
     mono,
     number,
-    take_text,
 )
+from chain.admin.tags import tag_html
 from chain.display import address_html, alpha_unit, amount_html
 from chain.models import (
     Conversion,
-    Hotkey,
+    ImportRun,
     Position,
     StakeEvent,
     StakeKind,
-    Yield,
 )
+from chain.network import UNIT
 from chain.queries import pools_now
-from chain.tables import Column, Table
+from chain.stake_causes import Cause
 
 KIND_COLOURS = {
     StakeKind.STAKE: "success",
@@ -53,6 +52,9 @@ KIND_COLOURS = {
     StakeKind.TRANSFER: "default",
 }
 
+# Found in the shares alone.
+NO_EVENT = {Cause.DUST, Cause.MIGRATION, Cause.UNEXPLAINED}
+
 
 @admin.register(StakeEvent)
 class StakeEventAdmin(OfBlockAdmin):
@@ -60,6 +62,7 @@ class StakeEventAdmin(OfBlockAdmin):
         "name",
         "show_time",
         "show_kind",
+        "show_cause",
         "show_netuid",
         "show_alpha",
         "show_tao",
@@ -68,6 +71,7 @@ class StakeEventAdmin(OfBlockAdmin):
     ]
     list_filter = [
         ("kind", ChoicesDropdownFilter),
+        ("cause", ChoicesDropdownFilter),
         SubnetFilter,
         HotkeyFilter,
         ("block__timestamp", DaysFilter),
@@ -82,15 +86,19 @@ class StakeEventAdmin(OfBlockAdmin):
                     "show_block",
                     "show_time",
                     "show_kind_text",
+                    "show_cause",
                     "show_netuid",
                     "show_coldkey",
                     "show_hotkey",
                 ]
             },
         ),
-        ("Amounts", {"fields": ["show_tao", "show_alpha", "show_fee"]}),
+        ("Amounts", {"fields": ["show_tao", "show_alpha", "show_fee", "show_source"]}),
         ("The other end", {"fields": ["show_other_coldkey", "show_other_hotkey", "show_other_netuid"]}),
-        ("Where it stands", {"fields": ["show_call", "show_signer", "show_extrinsic", "show_event"]}),
+        (
+            "Where it stands",
+            {"fields": ["show_call", "show_signer", "show_extrinsic", "show_event", "show_tag"]},
+        ),
     ]
 
     def search_text(self, rows: QuerySet[Any], text: str) -> QuerySet[Any]:
@@ -108,11 +116,15 @@ class StakeEventAdmin(OfBlockAdmin):
     def show_kind_text(self, row: StakeEvent) -> str:
         return kind_text(row)
 
+    @display(description="Cause")
+    def show_cause(self, row: StakeEvent) -> str:
+        return cause_text(row)
+
     @display(description="Coldkey")
     def show_coldkey(self, row: StakeEvent) -> SafeString | str:
         return address_html(row.coldkey)
 
-    @display(description="TAO")
+    @display(description=UNIT)
     def show_tao(self, row: StakeEvent) -> SafeString | str:
         return amount_html(row.tao_rao)
 
@@ -122,7 +134,13 @@ class StakeEventAdmin(OfBlockAdmin):
 
     @display(description="Fee")
     def show_fee(self, row: StakeEvent) -> SafeString | str:
-        return amount_html(row.fee_rao, alpha_unit(row.netuid) if row.fee_asset == "ALPHA" else "TAO")
+        return amount_html(row.fee_rao, alpha_unit(row.netuid) if row.fee_asset == "ALPHA" else row.fee_asset)
+
+    @display(description="Known from")
+    def show_source(self, row: StakeEvent) -> str:
+        if row.derived:
+            return "What the position was worth before and after: no event names the amount"
+        return "The event"
 
     @display(description="Coldkey")
     def show_other_coldkey(self, row: StakeEvent) -> SafeString | str:
@@ -146,20 +164,36 @@ class StakeEventAdmin(OfBlockAdmin):
 
     @display(description="Extrinsic")
     def show_extrinsic(self, row: StakeEvent) -> SafeString | str:
+        if row.import_run_id is not None:
+            return mono(row.extrinsic_hash)
+        if row.cause in NO_EVENT:
+            return UNKNOWN
         if row.extrinsic_index is None:
             return "None: the runtime did it by itself"
         return format_html("{}-{} {}", row.block_id, row.extrinsic_index, mono(row.extrinsic_hash))
 
     @display(description="Event")
     def show_event(self, row: StakeEvent) -> str:
-        return f"{row.block_id}-{row.event_index}"
+        return "None: no event says so" if row.cause in NO_EVENT else f"{row.block_id}-{row.event_index}"
+
+    @display(description="Tag")
+    def show_tag(self, row: StakeEvent) -> SafeString | str:
+        return tag_html(row)
 
     def heading(self, obj: StakeEvent) -> str:
         return f"{obj.get_kind_display()} in block {obj.block_id:,}"
 
     def links(self, obj: StakeEvent) -> list[tuple[str, str]]:
         sold = Conversion.objects.filter(stake_event=obj).values_list("pk", flat=True)
-        return [*super().links(obj), *((change_url(Conversion, pk), "This was a conversion") for pk in sold)]
+        origin = []
+        if obj.import_run_id is not None:
+            text = f"Row {obj.import_row:,} of import {obj.import_run_id}"
+            origin.append((change_url(ImportRun, obj.import_run_id), text))
+        return [
+            *super().links(obj),
+            *origin,
+            *((change_url(Conversion, pk), "This was a conversion") for pk in sold),
+        ]
 
 
 class HeldFilter(DropdownFilter):  # type: ignore[misc]
@@ -224,14 +258,14 @@ class PositionAdmin(FactAdmin):
 
     @display(description="Worth now")
     def show_value(self, row: Any) -> SafeString | str:
-        worth = row.pool.worth.of(row.share) if row.pool and row.pool.worth else None
+        worth = row.pool.worth.of(row.raw_share) if row.pool and row.pool.worth else None
         return amount_html(worth, alpha_unit(row.netuid))
 
     @display(description="Of the pool")
     def show_part(self, row: Any) -> SafeString | str:
         if row.pool is None:
             return UNKNOWN
-        parts = row.share * 1_000_000 // row.pool.shares
+        parts = row.pool.parts_per_million(row.raw_share)
         return format_html('<span class="rb-number">{}.{} %</span>', parts // 10_000, f"{parts % 10_000:04d}")
 
     @display(description="Worth as of block")
@@ -245,108 +279,7 @@ class PositionAdmin(FactAdmin):
 
     @display(description="Share, raw bits")
     def show_share(self, row: Position) -> SafeString | str:
-        return mono(str(row.share))
+        return mono(str(row.raw_share))
 
     def heading(self, obj: Position) -> str:
         return f"Position on subnet {netuid_text(obj.netuid)}"
-
-
-@admin.register(Hotkey)
-class HotkeyAdmin(FactAdmin):
-    """The label is the one thing a person writes: a name of their own for the key."""
-
-    list_display = [
-        "show_label",
-        "show_address",
-        "show_take",
-        "show_root",
-        "show_subnets",
-        "show_owner",
-    ]
-    fields = ["label", "show_address", "show_owner", "show_take", "show_first"]
-    empty_title = "No hotkeys yet"
-    empty_text = INGEST_FIRST
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        return [name for name in super().get_readonly_fields(request, obj) if name != "label"]
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        assert isinstance(request.user, User)
-        return request.user.has_perm("chain.change_hotkey")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Carry along what the newest yield of each key says."""
-        newest = Yield.objects.filter(hotkey=OuterRef("address")).order_by("-block_id")
-        rows: QuerySet[Any] = super().get_queryset(request)
-        known: QuerySet[Any] = rows.annotate(
-            take_now=Subquery(newest.values("take_u16")[:1]), owner_now=Subquery(newest.values("owner")[:1])
-        )
-        return known
-
-    def complete_page(self, rows: list[Any]) -> None:
-        """Put the pools of each key beside it."""
-        for row in rows:
-            row.pools = []
-        by_address = {row.address: row for row in rows}
-        for pool in pools_now(by_address):
-            by_address[pool.hotkey].pools.append(pool)
-
-    @display(description="Label")
-    def show_label(self, row: Hotkey) -> str:
-        return row.label or f"Hotkey {row.pk}"
-
-    @display(description="Address")
-    def show_address(self, row: Hotkey) -> SafeString | str:
-        return address_html(row.address)
-
-    @display(description="Owner now")
-    def show_owner(self, row: Any) -> SafeString | str:
-        return address_html(row.owner_now or "")
-
-    @display(description="Take now")
-    def show_take(self, row: Any) -> SafeString | str:
-        return UNKNOWN if row.take_now is None else take_text(row.take_now)
-
-    @display(description="Root stake")
-    def show_root(self, row: Any) -> SafeString | str:
-        return amount_html(next((pool.stake_rao for pool in row.pools if pool.netuid == 0), None))
-
-    @display(description="Subnets")
-    def show_subnets(self, row: Any) -> SafeString | str:
-        return number(sum(1 for pool in row.pools if pool.netuid))
-
-    @display(description="Ingested since block")
-    def show_first(self, row: Hotkey) -> SafeString | str:
-        return number(row.first_block)
-
-    def tables(self, obj: Hotkey) -> list[Table]:
-        """Stake on the key, pool by pool."""
-        url = reverse("admin:chain_position_changelist")
-        return [
-            Table(
-                "Stake now",
-                (
-                    Column("Subnet"),
-                    Column("Stake", right=True),
-                    Column("Holders", right=True),
-                    Column("Worth as of block", right=True),
-                ),
-                [
-                    (
-                        format_html(
-                            '<a href="{}?hotkey={}&netuid={}">{}</a>',
-                            url,
-                            pool.hotkey,
-                            pool.netuid,
-                            netuid_text(pool.netuid),
-                        ),
-                        amount_html(pool.stake_rao, alpha_unit(pool.netuid)),
-                        f"{pool.holders:,}",
-                        block_link(pool.worth.block) if pool.worth else UNKNOWN,
-                    )
-                    for pool in pools_now([obj.address])
-                ],
-                note="What every holder's share is worth since the pool's newest epoch",
-                empty="Nobody holds stake on this hotkey.",
-            )
-        ]

@@ -21,7 +21,7 @@ def hotkey_argument(text: str) -> str:
 
 def add_node_arguments(parser: CommandParser, *, required: bool) -> None:
     """Add --url, --from, --to and --hotkey."""
-    parser.add_argument("--url", required=required, help="WebSocket address of a node, ws:// or wss://")
+    parser.add_argument("--url", required=required, help="address of a node, ws(s):// or http(s)://")
     parser.add_argument("--from", type=int, required=required, metavar="A", help="first block")
     parser.add_argument("--to", type=int, required=required, metavar="B", help="last block, included")
     parser.add_argument(

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
@@ -119,8 +119,16 @@ class PlaySource:
         return [self.answer(method, params) for method, params in calls]
 
 
+class Answers(Protocol):
+    """Whatever can be served."""
+
+    def answer(self, method: str, params: list[Any]) -> Any:
+        """Answer one read. :raises KeyError: for what it cannot answer."""
+        ...
+
+
 @contextmanager
-def serving(play: Play) -> Iterator[str]:
+def serving(play: Answers) -> Iterator[str]:
     """Serve a play on a free port of this machine; gives the URL."""
 
     def handle(connection: ServerConnection) -> None:

@@ -14,10 +14,25 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from chain.admin import base
-from chain.models import Block, Conversion, Gap, Hotkey, IngestRun, Position, Runtime, StakeEvent, Yield
+from chain.backfill_models import Backfill
+from chain.models import (
+    Block,
+    Conversion,
+    Endpoint,
+    FollowedHotkey,
+    Gap,
+    Hotkey,
+    IngestRun,
+    Position,
+    Remark,
+    Runtime,
+    StakeEvent,
+    Yield,
+)
 from chain.tests.factories import (
     HOTKEY,
     OWNER,
+    START,
     TAO,
     key,
     make_blocks,
@@ -31,20 +46,37 @@ from chain.tests.factories import (
 
 pytestmark = pytest.mark.django_db
 
-MODELS: list[type[Model]] = [Block, Yield, StakeEvent, Conversion, Position, Hotkey, Gap, IngestRun, Runtime]
+MODELS: list[type[Model]] = [
+    Block,
+    Yield,
+    StakeEvent,
+    Conversion,
+    Remark,
+    Position,
+    Hotkey,
+    Gap,
+    IngestRun,
+    Backfill,
+    Runtime,
+    Endpoint,
+]
 # Beside the session, the user, and the open gaps in the sidebar: the count, the rows, the hotkeys to filter by, ...
 QUERIES: dict[type[Model], int] = {
     Block: 2,
     Yield: 3,
     StakeEvent: 3,
     Conversion: 3,
+    Remark: 3,
     Position: 5,
     Hotkey: 4,
     Gap: 2,
     IngestRun: 2,
+    Backfill: 3,
     Runtime: 2,
+    Endpoint: 2,
 }
-FRAME = 3
+# Session, user, open gaps, and which chain is held.
+FRAME = 4
 
 
 @pytest.fixture
@@ -145,8 +177,12 @@ def test_ui9_an_empty_list_says_what_to_do_or_that_all_is_well(admin: Client, mo
     ) in said
     if model is Gap:
         assert "Every block that was asked for was read and proved" in said
+    elif model is Endpoint:
+        assert "RAKEBACK_NODE_URL" in said
     elif model is Conversion:
         assert "sells earned alpha for TAO" in said
+    elif model is Backfill:
+        assert "manage.py backfill --from A --to B" in said
     else:
         assert "manage.py ingest --segment FILE" in said
 
@@ -202,13 +238,14 @@ def test_ui3_yields_are_filtered_by_hotkey_subnet_and_side(admin: Client) -> Non
     assert rows_of(admin, url) == [wanted]
 
 
-def test_ui3_a_yield_shows_both_methods(admin: Client) -> None:
+def test_ui3_a_yield_shows_every_method(admin: Client) -> None:
     make_blocks(1, 1)
     row = make_yield(1, dividend_rao=5 * TAO, take_rao=7 * TAO, other_rao=TAO, pool_before_rao=40 * TAO)
     said = text_of(admin, page_url(row))
     assert "13.000000000 α2" in said, "growth of the pool: dividend, take and what is beside it"
     assert "40.000000000 α2" in said
-    assert "The dividend allows a take of 7.000000000 α2" in said
+    assert "Least take that gives the dividend 7.000000000 α2" in said
+    assert "Confirmed by The whole pool was replayed" in said
     assert "✓ agree" in said
 
 
@@ -216,7 +253,13 @@ def test_ui3_a_block_shows_all_that_was_read_from_it_and_its_neighbours(admin: C
     make_everything(3)
     response = admin.get(page_url(Block.objects.get(pk=2)))
     tables = {table.title: len(table.rows) for table in response.context["tables"]}
-    assert tables == {"Yields": 2, "Stake events": 1, "Conversions": 1, "Pool prices after this block": 1}
+    assert tables == {
+        "Yields": 2,
+        "Stake events": 1,
+        "Conversions": 1,
+        "Remarks": 1,
+        "Pool prices after this block": 1,
+    }
     assert [text for _, text in response.context["page_links"]] == ["← Block 1", "Block 3 →"]
     assert reverse("admin:ledger_block", args=[2]) in response.content.decode()
 
@@ -251,15 +294,99 @@ def test_ui6_a_gap_says_what_to_do_until_it_is_resolved(admin: Client) -> None:
     gap = make_gap(12, 21)
     assert "manage.py ingest --url wss://… --from 12 --to 20" in text_of(admin, page_url(gap))
     assert rows_of(admin, f"{list_url(Gap)}?status=resolved") == []
-    gap.resolved_at, gap.resolved_by = gap.detected_at, gap.detected_by
+    gap.state, gap.resolved_at, gap.resolved_by = "RESOLVED", gap.detected_at, gap.detected_by
     gap.save()
     assert "Nothing: the blocks are stored." in text_of(admin, page_url(gap))
     assert rows_of(admin, f"{list_url(Gap)}?status=open") == []
 
 
-@pytest.mark.parametrize("kind", Gap.Kind.values)
-def test_ui6_every_kind_of_gap_has_its_advice(admin: Client, kind: str) -> None:
-    assert "manage.py ingest" in text_of(admin, page_url(make_gap(1, 2, kind)))
+ADVISED = dict.fromkeys(Gap.Kind.values, "manage.py ingest") | {
+    Gap.Kind.UNKNOWN_RUNTIME: "manage.py check_runtime",
+    Gap.Kind.UNACCOUNTED: "reading them again changes nothing",
+    Gap.Kind.MISSING_BLOCKS: "Restore them from a backup",
+}
+
+
+@pytest.mark.parametrize(("kind", "advice"), ADVISED.items())
+def test_ui6_every_kind_of_gap_has_its_advice(admin: Client, kind: str, advice: str) -> None:
+    gap = make_gap(1, 2, kind)
+    assert advice in text_of(admin, page_url(gap))
+    reads_again = reverse("admin:chain_gap_retry") in admin.get(page_url(gap)).content.decode()
+    assert reads_again is (kind not in (Gap.Kind.UNACCOUNTED, Gap.Kind.MISSING_BLOCKS))
+
+
+def make_runtime(spec: int, **other: Any) -> Runtime:
+    return Runtime.objects.create(
+        spec_version=spec, metadata=b"x", metadata_sha256="ab" * 32, first_block=1, era="423+", **other
+    )
+
+
+def test_ch4_a_runtime_says_whether_its_rules_are_known_admitted_or_assumed(admin: Client) -> None:
+    make_blocks(1, 1)
+    known = Runtime.objects.get(pk=293)
+    said = text_of(admin, page_url(known))
+    assert "Known: its rules were read" in said
+    assert "Read as era 261–333" in said
+    assert "Evidence" not in said
+    evidence = {
+        "blocks": [7_000, 7_800],
+        "epochs": 12,
+        "yields": {"ALPHA": 3},
+        "proofs": {"POOL": 2, "DOUBT": 1},
+    }
+    admitted = make_runtime(426, admitted_at=START, admitted_by="ada", evidence=evidence)
+    said = text_of(admin, page_url(admitted))
+    assert "Admitted: it passed the self-test" in said
+    assert "By ada" in said
+    assert "Blocks of the runtime that were read 7,000 to 7,800" in said
+    assert "Open by a rao: 1, Whole pool replayed: 2" in said
+    assumed = make_runtime(427, admitted_at=START, admitted_by="bob", assumed=True)
+    said = text_of(admin, page_url(assumed))
+    assert "Assumed: no self-test proved these rules" in said
+    assert "manage.py check_runtime --url wss://… --spec 427 --era 423+" in said
+    assert "None: nobody ran the self-test" in said
+    listed = text_of(admin, list_url(Runtime))
+    assert [word in listed for word in ("Known", "Admitted", "Assumed", "ada", "bob")] == [True] * 5
+
+
+def test_ch4_a_block_and_a_yield_of_an_assumed_runtime_say_so(admin: Client) -> None:
+    block = make_blocks(1, 1)[0]
+    earned = make_yield(1)
+    for row in (block, earned):
+        assert "no self-test proved" not in text_of(admin, page_url(row))
+    Block.objects.filter(pk=1).update(
+        runtime=make_runtime(427, admitted_at=START, admitted_by="bob", assumed=True)
+    )
+    for row in (block, earned):
+        assert "spec 427 assumed no self-test proved the rules" in text_of(admin, page_url(row))
+
+
+def test_ch2_a_yield_open_by_a_rao_shows_both_takes_and_does_not_claim_agreement(admin: Client) -> None:
+    make_blocks(1, 1)
+    row = make_yield(1, take_rao=7 * TAO, take_high_rao=7 * TAO + 1, proof="DOUBT")
+    said = text_of(admin, page_url(row))
+    assert "Least take that gives the dividend 7.000000000 α2" in said
+    assert "Most 7.000000001 α2" in said
+    assert "hides which of two takes it was" in said
+    assert "open by a rao" in text_of(admin, list_url(Yield))
+    assert "✓ agree" not in said
+
+
+def test_ch4_a_hotkey_says_since_when_it_is_ours_where_and_what_it_replaced(admin: Client) -> None:
+    make_blocks(1, 9)
+    old = Hotkey.objects.create(address=HOTKEY, label="RT21", first_block=2)
+    new = Hotkey.objects.create(address=key("new"), first_block=5, swapped_from=old)
+    FollowedHotkey.objects.create(hotkey=old, netuid=None, blocks=(1, 40))
+    FollowedHotkey.objects.create(hotkey=new, netuid=3, blocks=(5, None))
+    table = admin.get(page_url(old)).context["tables"][0]
+    assert [table.rows[0][0], table.rows[0][2]] == ["Every subnet", "40"]
+    assert page_url(Block.objects.get(pk=2)) in table.rows[0][1]
+    assert page_url(new) in admin.get(page_url(old)).content.decode()
+    table = admin.get(page_url(new)).context["tables"][0]
+    assert [table.rows[0][0], table.rows[0][2]] == ["3", "now"]
+    assert page_url(Block.objects.get(pk=6)) in table.rows[0][1]
+    assert f'href="{page_url(old)}">RT21' in admin.get(page_url(new)).content.decode()
+    assert "No key: you named it yourself" in text_of(admin, page_url(old))
 
 
 def test_ui8_a_run_shows_progress_duration_and_error(admin: Client) -> None:

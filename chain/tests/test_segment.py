@@ -9,7 +9,7 @@ import pytest
 
 from chain.segment import BadSegment, SegmentSource, write_segment
 from chain.services import record_segment
-from chain.source import MissingRead, NodeSource, SourceError, describe_url
+from chain.source import MissingRead, NodeSource
 from chain.tests.replay_node import Play, PlaySource, serving
 
 
@@ -96,12 +96,3 @@ def test_ch10_equal_exchanges_give_equal_bytes(segment: Path, tmp_path: Path) ->
     copy = tmp_path / "copy.gz"
     write_segment(copy, source.header, source._answers)
     assert copy.read_bytes() == segment.read_bytes()
-
-
-def test_op5_a_nodes_name_never_shows_the_secrets_of_its_address() -> None:
-    assert describe_url("wss://user:secret@node.example:443/v1/key?token=abc") == "wss://node.example:443"
-    with pytest.raises(SourceError, match=r"no node answers at ws://127\.0\.0\.1:9") as error:
-        NodeSource("ws://user:secret@127.0.0.1:9/key")
-    assert "secret" not in str(error.value)
-    with pytest.raises(SourceError, match="not a WebSocket address"):
-        NodeSource("https://node.example/")

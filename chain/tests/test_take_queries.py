@@ -41,7 +41,7 @@ def test_ui2_a_pool_is_worth_what_the_epochs_of_its_newest_block_left() -> None:
         expected.add_for_all(dividend)
     worth = pool_worths([(HOTKEY, 0), (HOTKEY, 2), ("nobody", 0)])
     assert list(worth) == [(HOTKEY, 0)], "what no epoch showed is unknown, not zero"
-    assert (worth[HOTKEY, 0].block, worth[HOTKEY, 0].value, worth[HOTKEY, 0].denominator) == (
+    assert (worth[HOTKEY, 0].block, worth[HOTKEY, 0].pool.value, worth[HOTKEY, 0].pool.denominator) == (
         3,
         expected.value,
         expected.denominator,

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.takes import split_dividend, take_fraction, take_range, takes_adding_to
+from chain.takes import (
+    smallest_dividend_with_net,
+    split_dividend,
+    take_fraction,
+    take_range,
+    takes_adding_to,
+)
 
 TAKES = st.integers(0, 11_796)
 DIVIDENDS = st.integers(0, 2**54 << 32)
@@ -37,6 +43,12 @@ def test_ch3_every_candidate_leaves_exactly_the_dividend(net: int, take_u16: int
         total = take + net
         splits = {split_dividend((total << 32) + extra, take_u16) for extra in range(0, 2 << 32, 1 << 29)}
         assert (take, net) in splits or low != high
+
+
+@given(st.integers(1, 2**60), st.integers(0, 65_534))
+def test_ch3_no_smaller_dividend_leaves_as_much(net: int, take_u16: int) -> None:
+    dividend_bits = smallest_dividend_with_net(net, take_u16)
+    assert split_dividend(dividend_bits, take_u16)[1] >= net > split_dividend(dividend_bits - 1, take_u16)[1]
 
 
 def test_ch3_a_whole_take_cannot_be_inverted() -> None:

@@ -2,27 +2,57 @@
 
 import pytest
 
-from chain.shares import SharePool
+from chain.shares import Share, SharePool
 from chain.takes import split_dividend
-from chain.yields import MethodsDisagree, PoolChange, PoolState, alpha_take, root_takes
+from chain.tests.factories import key
+from chain.yields import Epoch, MethodsDisagree, PoolChange, PoolState, Take, epoch_takes, root_takes
 
 TAKE = 11_796
+
+
+OWNER, SUBNET_OWNER, HOTKEY = key("owner"), key("subnet owner"), key("hotkey")
+
+
+def state(pool: SharePool) -> PoolState:
+    return PoolState(pool.value, Share(pool.denominator))
+
+
+def alpha_take(
+    change: PoolChange,
+    *,
+    net_rao: int,
+    value_after_epoch: int,
+    owner_cut: tuple[str, int] | None = None,
+) -> Take:
+    alpha, root = epoch_takes(
+        change,
+        Epoch(
+            hotkey=HOTKEY,
+            owner=OWNER,
+            take_u16=TAKE,
+            alpha_net_rao=net_rao,
+            value_after_alpha=value_after_epoch,
+            owner_cuts=[owner_cut] if owner_cut else [],
+        ),
+    )
+    assert (root.rao, root.net_rao) == (0, 0)
+    return alpha
 
 
 def epoch(
     pool: SharePool, dividends: list[int], *, cut: int = 0, incentive: int = 0
 ) -> tuple[PoolChange, list[int], list[int]]:
     """Credit a pool as the runtime does; gives the change, the takes and the nets, in rao."""
-    before, shares = PoolState(pool.value, pool.denominator), dict(pool.shares)
+    before, shares = state(pool), {key: Share(bits) for key, bits in pool.shares.items()}
     if cut:
-        pool.add("subnet owner", cut)
-    pool.add("owner", incentive)
+        pool.add(SUBNET_OWNER, cut)
+    pool.add(OWNER, incentive)
     takes, nets = zip(*(split_dividend(dividend << 32, TAKE) for dividend in dividends), strict=True)
     for take, net in zip(takes, nets, strict=True):
-        pool.add("owner", take)
+        pool.add(OWNER, take)
         pool.add_for_all(net)
     return (
-        PoolChange("pool", before, PoolState(pool.value, pool.denominator), shares, []),
+        PoolChange("pool", before, state(pool), shares, []),
         list(takes),
         list(nets),
     )
@@ -30,7 +60,7 @@ def epoch(
 
 def a_pool() -> SharePool:
     pool = SharePool(0, 0)
-    for coldkey, amount in (("owner", 10**9 + 7), ("a", 5 * 10**12 + 3), ("b", 10**11 + 1)):
+    for coldkey, amount in ((OWNER, 10**9 + 7), ("a", 5 * 10**12 + 3), ("b", 10**11 + 1)):
         pool.add(coldkey, amount)
     pool.add_for_all(123_456_789)
     return pool
@@ -40,11 +70,8 @@ def test_ch3_a_quiet_epoch_is_the_growth_of_the_pool() -> None:
     change, [take], [net] = epoch(a_pool(), [987_654_321])
     got = alpha_take(
         change,
-        owner="owner",
-        take_u16=TAKE,
         net_rao=net,
         value_after_epoch=change.after.value,
-        owner_cut=None,
     )
     assert (got.rao, got.other_rao) == (take, 0)
     assert got.low_rao <= take <= got.high_rao
@@ -54,11 +81,9 @@ def test_ch3_the_owner_cut_is_not_take() -> None:
     change, [take], [net] = epoch(a_pool(), [987_654_321], cut=179_995_422)
     got = alpha_take(
         change,
-        owner="owner",
-        take_u16=TAKE,
         net_rao=net,
         value_after_epoch=change.after.value,
-        owner_cut=("subnet owner", 179_995_422),
+        owner_cut=(SUBNET_OWNER, 179_995_422),
     )
     assert (got.rao, got.other_rao) == (take, 179_995_422)
 
@@ -68,11 +93,8 @@ def test_ch3_a_mining_incentive_is_told_from_take_to_the_rao_in_doubt(dividend: 
     change, [take], [net] = epoch(a_pool(), [dividend], incentive=432_707_023)
     got = alpha_take(
         change,
-        owner="owner",
-        take_u16=TAKE,
         net_rao=net,
         value_after_epoch=change.after.value,
-        owner_cut=None,
     )
     assert got.low_rao <= got.rao <= got.high_rao
     assert take - got.rao in (0, 1)
@@ -81,20 +103,17 @@ def test_ch3_a_mining_incentive_is_told_from_take_to_the_rao_in_doubt(dividend: 
 
 def test_ch3_growth_that_nothing_explains_is_refused() -> None:
     change, _, [net] = epoch(a_pool(), [987_654_321])
-    with pytest.raises(MethodsDisagree, match="allows"):
+    with pytest.raises(MethodsDisagree, match="allow no take"):
         alpha_take(
             change,
-            owner="owner",
-            take_u16=TAKE,
             net_rao=net,
             value_after_epoch=change.after.value - 10,
-            owner_cut=None,
         )
 
 
 def test_ch3_two_epochs_in_one_block_are_told_apart() -> None:
     change, takes, nets = epoch(a_pool(), [3_333_333_337, 7_777_777_771, 1_234_567])
-    assert [take.rao for take in root_takes(change, owner="owner", take_u16=TAKE, nets_rao=nets)] == takes
+    assert [take.rao for take in root_takes(change, owner=OWNER, take_u16=TAKE, nets_rao=nets)] == takes
 
 
 def test_ch3_a_root_pool_that_grew_otherwise_is_refused() -> None:
@@ -103,4 +122,4 @@ def test_ch3_a_root_pool_that_grew_otherwise_is_refused() -> None:
         "pool", change.before, PoolState(change.after.value + 3, change.after.denominator), {}, []
     )
     with pytest.raises(MethodsDisagree, match="stake events"):
-        root_takes(wrong, owner="owner", take_u16=TAKE, nets_rao=nets)
+        root_takes(wrong, owner=OWNER, take_u16=TAKE, nets_rao=nets)

@@ -80,7 +80,7 @@ class CommissionLineAdmin(LedgerAdmin):
     ordering = ["-period__start_at", "partner__name", "netuid", "side"]
     empty_title = "No lines yet"
     empty_text = (
-        "Lines appear when a day closes in which partners' delegators earned TAO or alpha was converted."
+        "Lines appear when a day closes in which partners' delegators earned a coin or alpha was converted."
     )
 
     def page_of(self, row: CommissionLine) -> str:
@@ -146,7 +146,7 @@ class EntryAdmin(LedgerAdmin):
     inlines = [PostingInline]
     empty_title = "No entries yet"
     empty_text = (
-        "The first entry is posted when a day closes in which take arrived in TAO or alpha was converted."
+        "The first entry is posted when a day closes in which take was credited or alpha was converted."
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Entry]:

@@ -82,9 +82,8 @@ class BlockPage(Page):
         name = f"page{epoch.source.pk}"
         page = Paginator(epoch.shares, ROWS_PER_PAGE).get_page(asked.get(name))
         rows = [(share, explaining.why(found, epoch.source, share.coldkey)) for share in page.object_list]
-        title = f"Subnet {epoch.source.netuid}, {epoch.source.get_side_display().lower()} stakers"
         return {
-            "title": title,
+            "title": epoch.source.title,
             "epoch": epoch,
             "source": epoch.source,
             "page": page,

@@ -2,6 +2,7 @@
 
 from ledger.services.attributing import CannotAttribute, attribute_yields
 from ledger.services.closing import CannotClose, close_day, close_due_days
+from ledger.services.importing import import_chain_file, preview_chain_file
 from ledger.services.paying import InsufficientPayable, UnknownReservation, release_payout, reserve_payout
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "attribute_yields",
     "close_day",
     "close_due_days",
+    "import_chain_file",
+    "preview_chain_file",
     "release_payout",
     "reserve_payout",
 ]

@@ -10,6 +10,7 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 from django.db.models import Sum
 
+from chain.network import coin
 from chain.units import format_rao
 from ledger.models import Account, Entry, Posting
 from ledger.services.posting import Actor, Leg, post_entry
@@ -62,9 +63,10 @@ def reserve_payout(
                 )
         except IntegrityError as error:
             if broken_rule(error) == "debt_not_negative":
+                unit = coin().unit
                 raise InsufficientPayable(
-                    f"{partner.name} is owed {format_rao(payable_rao(partner.pk))} TAO that no payout has reserved, "
-                    f"payout {payout_id} is {format_rao(amount_rao)} TAO: propose a new batch"
+                    f"{partner.name} is owed {format_rao(payable_rao(partner.pk))} {unit} that no payout has reserved, "
+                    f"payout {payout_id} is {format_rao(amount_rao)} {unit}: propose a new batch"
                 ) from error
             posted = Entry.objects.filter(key=key).first()
             if posted is None:

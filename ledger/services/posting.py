@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
+from chain.network import coin
 from ledger.models import Account, Entry, Period, Posting
 from partners.models import Partner
 
@@ -49,4 +50,4 @@ def post_entry(
 def account(kind: str, partner_id: int | None = None) -> Account:
     """Get the account, opening it at its first use."""
     partner = None if partner_id is None else Partner.objects.get(pk=partner_id)
-    return Account.objects.get_or_create(kind=kind, partner=partner, currency="TAO")[0]
+    return Account.objects.get_or_create(kind=kind, partner=partner, currency=coin().unit)[0]

@@ -8,7 +8,8 @@ from typing import Any
 from django import template
 
 from chain.display import address_html, alpha_unit, amount_html
-from chain.models import Hotkey
+from chain.models import COMPONENTS, Hotkey, Side
+from chain.network import coin
 from ledger.display import rate_html, take_html
 from partners.matching import Reason, Why
 
@@ -17,8 +18,22 @@ register = template.Library()
 
 @register.filter
 def amount(rao: int | None) -> Any:
-    """Show rao as TAO."""
+    """Show rao in the coin of the chain held here."""
     return amount_html(rao)
+
+
+@register.simple_tag
+def unit() -> str:
+    """Name the coin of the chain held here."""
+    return coin().unit
+
+
+@register.filter
+def pool(row: Any) -> str:
+    """Name what a line or pool row is of: subnet and side, or the component."""
+    if row.side in COMPONENTS:
+        return Side(row.side).label
+    return f"Subnet {row.netuid}, {row.side.lower()}"
 
 
 @register.filter

@@ -127,15 +127,20 @@ def make_conversion(
 def make_price(block: int, netuid: int, sqrt_price: int) -> PoolPrice:
     """Record a pool's price; `sqrt_price` is U64F64 bits."""
     return PoolPrice.objects.create(
-        block_id=block, netuid=netuid, tao_reserve_rao=TAO, alpha_reserve_rao=TAO, sqrt_price=sqrt_price
+        block_id=block,
+        netuid=netuid,
+        tao_reserve_rao=TAO,
+        alpha_reserve_rao=TAO,
+        sqrt_price=sqrt_price,
+        pricing="SQRT_PRICE",
     )
 
 
-def make_gap(first: int, last: int) -> Gap:
+def make_gap(first: int, last: int, *, kind: str = Gap.Kind.READ_MISSING) -> Gap:
     """Leave a gap over blocks `first` to `last`."""
     run = IngestRun.objects.create(source="test", first_block=first, last_block=last, started_at=NOW)
     return Gap.objects.create(
-        kind=Gap.Kind.READ_MISSING,
+        kind=kind,
         blocks=NumericRange(first, last + 1),
         reason="the node did not answer",
         detected_at=NOW,

@@ -125,7 +125,7 @@ def test_le6_an_open_gap_keeps_the_day_open_until_it_is_resolved() -> None:
     assert "Read missing, blocks 1,440 to 1,450: the node did not answer" in refusal()
     with pytest.raises(CannotClose):
         close_due_days(actor=None, now=NOW)
-    type(gap).objects.update(resolved_at=NOW)
+    type(gap).objects.update(state="RESOLVED", resolved_at=NOW)
     assert len(close_due_days(actor=None, now=NOW)) == 2
 
 

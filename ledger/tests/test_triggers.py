@@ -90,9 +90,10 @@ def test_l3_no_row_is_changed_deleted_or_truncated(closed: tuple[Period, Period]
 
 
 def test_l3_truncating_what_the_ledger_rests_on_is_refused_too(closed: tuple[Period, Period]) -> None:
-    for table in ("auth_user", "chain_block"):
-        with refused("append_only"):
-            sql(f"TRUNCATE {table} CASCADE")
+    with refused("gap_ends_once"):
+        sql("TRUNCATE auth_user CASCADE")
+    with refused("append_only"):
+        sql("TRUNCATE chain_block CASCADE")
 
 
 def test_l3_moving_or_editing_a_leg_is_refused(closed: tuple[Period, Period]) -> None:

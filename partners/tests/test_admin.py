@@ -122,6 +122,7 @@ def test_pa2_what_is_no_rate_is_refused_with_what_to_write(text: str, said: str)
 
 
 @pytest.mark.parametrize("text", ["-1", "1e3", "0.0000000001", "10000000000", "much"])
+@pytest.mark.django_db
 def test_an_amount_that_is_not_exact_tao_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
         TaoField().clean(text)

@@ -14,7 +14,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from chain.models import Hotkey
+from chain.models import Hotkey, Network
 from partners.models import Change, Partner, Wallet
 from partners.tests.factories import address, make_partner, make_user, make_wallet
 from partners.wallet_lists import COLUMNS, Preview, WalletResource
@@ -53,7 +53,7 @@ def counts(preview: Preview) -> dict[str, int]:
         ({"partner": "nobody"}, "partner", "no partner 'nobody'. Known are: creative-builds, other"),
         ({"partner": ""}, "partner", "missing"),
         ({"partner": "@SUM(A1)"}, "partner", "formula"),
-        ({"chain": "SOLANA"}, "chain", "no chain 'SOLANA'"),
+        ({"chain": "SOLANA"}, "chain", "no chain 'SOLANA' here. This installation holds BITTENSOR"),
         ({"introduced_date": "01.08.2025"}, "introduced_date", "write it as 2025-08-31"),
         ({"introduced_date": "2025-8-1"}, "introduced_date", "write it as 2025-08-31"),
         ({"introduced_date": "2025-02-30"}, "introduced_date", "write it as 2025-08-31"),
@@ -84,6 +84,20 @@ def test_pa5_a_bad_row_is_named_with_its_line_and_reason_and_nothing_is_saved(
         assert list(refused.faults) == [column]
         assert re.search(said, refused.faults[column][0])
     assert Wallet.objects.count() == 1
+
+
+def test_pa4_a_solana_installation_takes_lists_of_solana_wallets() -> None:
+    Network.objects.create(id=1, name="s", family="SOLANA", genesis_hash="g", ss58_prefix=None)
+    make_partner()
+    solana = "CCVPuskaiidS4RZUoCftnEQ46hNsaSXE9XnK2Q9TPkyF"
+    for chain in ("", "SOLANA"):
+        preview = load(sheet(GOOD | {"address": solana, "chain": chain}))
+        assert not preview.is_refused
+    assert list(Wallet.objects.values_list("chain", "address")) == [("SOLANA", solana)]
+    (refused,) = load(sheet(GOOD)).refused
+    assert "looks like a Bittensor address" in refused.faults["address"][0]
+    (refused,) = load(sheet(GOOD | {"address": solana, "chain": "BITTENSOR"})).refused
+    assert "holds SOLANA" in refused.faults["chain"][0]
 
 
 def test_pa5_an_address_twice_in_one_list_is_refused_with_the_first_line() -> None:

@@ -12,7 +12,7 @@ register = template.Library()
 
 @register.filter
 def amount(rao: int | None) -> str:
-    """Show rao as TAO."""
+    """Show rao in the coin of the chain held here."""
     return amount_html(rao)
 
 

@@ -9,6 +9,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
 
+from chain.models import Network
 from ledger.models import Entry
 from payments.models import Batch, Payout
 from payments.services import approve_batch, propose_batch
@@ -55,6 +56,14 @@ def urls_of(batch: Batch) -> dict[str, str]:
         "delete": f"{LIST}{batch.pk}/delete/",
         "payout_add": "/admin/payments/payout/add/",
     }
+
+
+def test_ch8_the_page_says_where_payouts_are_not_made() -> None:
+    make_partner("cb", owed=5_000_000_000)
+    Network.objects.update(family="SOLANA", ss58_prefix=None)
+    page = text_of(login(member("operator")).get(f"{LIST}propose/"))
+    assert "payouts are made on Bittensor only" in page
+    assert "Propose this batch" not in page
 
 
 def test_py1_from_preview_to_export() -> None:

@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, connections
 
+from chain.models import Network
 from ledger.models import Entry, Posting
 from ledger.queries import payable_by_partner
 from ledger.services import reserve_payout
@@ -18,6 +19,7 @@ from payments.services import (
     AlreadyDecided,
     BatchChanged,
     NotAllowed,
+    NotHere,
     NothingToPay,
     PaymentError,
     PlanChanged,
@@ -74,6 +76,17 @@ def test_py1_propose_approve_reserves_everything(batch: Batch, checker: User) ->
     assert set(Entry.objects.filter(kind="RESERVE").values_list("key", flat=True)) == keys
     assert set(payable_by_partner().values()) <= {0}
     connection.check_constraints()
+
+
+def test_ch8_nothing_is_proposed_where_payouts_are_not_made(maker: User) -> None:
+    make_partner("cb", owed=5_000_000_000)
+    Network.objects.update(family="SOLANA", ss58_prefix=None)
+    before = state()
+    with pytest.raises(
+        NotHere, match=r"payouts are made on Bittensor only\. What is owed is in the statements"
+    ):
+        propose_batch(actor=maker, now=NOW)
+    assert state() == before
 
 
 def test_py1_nobody_is_skipped_in_silence(maker: User) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from chain.management.arguments import add_node_arguments, show_progress
+from chain.node_services import open_nodes
 from chain.runtime import UnknownRuntime
+from chain.runtime_services import admitted_eras
 from chain.services import CannotIngest, record_segment
-from chain.source import NodeSource, SourceError
+from chain.source import SourceError
 from chain.state import BrokenChain, PositionsDisagree, UnsupportedEvent
 from chain.yields import MethodsDisagree
 
@@ -24,7 +26,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            with NodeSource(options["url"]) as source:
+            with open_nodes(options["url"].split(",")) as source:
                 header = record_segment(
                     source,
                     first=options["from"],
@@ -32,6 +34,7 @@ class Command(BaseCommand):
                     hotkeys=options["hotkey"],
                     path=options["out"],
                     progress=show_progress(self.stderr, options["verbosity"]),
+                    eras=admitted_eras(),
                 )
         except (
             BrokenChain,

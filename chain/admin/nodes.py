@@ -1,0 +1,118 @@
+"""Nodes: which are asked in which order, how each does, and what a person should do about one that does not do well."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import display
+
+from chain.admin.base import FactAdmin
+from chain.admin.cells import UNKNOWN, number, time_html
+from chain.models import Endpoint
+
+COLOURS = {
+    Endpoint.Condition.UNTRIED: "info",
+    Endpoint.Condition.HEALTHY: "success",
+    Endpoint.Condition.FAILING: "danger",
+    Endpoint.Condition.STALE: "warning",
+    Endpoint.Condition.DOUBTED: "danger",
+    Endpoint.Condition.WRONG_CHAIN: "danger",
+}
+_ADVICE = {
+    Endpoint.Condition.UNTRIED: "Nothing. It is asked when the nodes before it fail.",
+    Endpoint.Condition.HEALTHY: "Nothing.",
+    Endpoint.Condition.FAILING: (
+        "It is asked again after a growing pause. If that stays, see whether the node runs, whether its address and key "
+        "are right, and what its provider says."
+    ),
+    Endpoint.Condition.STALE: (
+        "It is not followed until its finalized head moves again. See whether the node is in sync and has peers."
+    ),
+    Endpoint.Condition.DOUBTED: (
+        "What it said cannot be true and another node said something sound. Compare both at the block named; if it is "
+        "wrong, take it out of RAKEBACK_NODE_URL."
+    ),
+    Endpoint.Condition.WRONG_CHAIN: (
+        "It is never asked. Take it out of RAKEBACK_NODE_URL, or name a node of the chain that this database holds."
+    ),
+}
+
+
+@admin.register(Endpoint)
+class EndpointAdmin(FactAdmin):
+    list_display = [
+        "show_name",
+        "show_condition",
+        "show_next",
+        "show_position",
+        "show_latency",
+        "show_head",
+        "show_ok",
+        "show_error",
+    ]
+    list_filter = [("condition", ChoicesDropdownFilter)]
+    empty_title = "No node was asked yet"
+    empty_text = mark_safe(
+        'Name one or several in <code class="rb-command">RAKEBACK_NODE_URL</code>, separated by commas, or one in '
+        '<code class="rb-command">manage.py ingest --url</code>.'
+    )
+    fieldsets = [
+        (None, {"fields": ["show_name", "show_condition_text", "show_next", "show_position"]}),
+        ("What it answers", {"fields": ["show_ok", "show_latency", "show_head", "show_head_since"]}),
+        ("What went wrong last", {"fields": ["show_error_at", "show_failures", "show_error"]}),
+    ]
+
+    @display(description="Node")
+    def show_name(self, node: Endpoint) -> str:
+        return node.name
+
+    @display(description="State", label=COLOURS)
+    def show_condition(self, node: Endpoint) -> tuple[str, str]:
+        return node.condition, node.get_condition_display()
+
+    @display(description="State")
+    def show_condition_text(self, node: Endpoint) -> str:
+        return node.get_condition_display()
+
+    @display(description="What to do")
+    def show_next(self, node: Endpoint) -> SafeString:
+        advice = _ADVICE[Endpoint.Condition(node.condition)]
+        if node.position is None:
+            advice = "Nothing. It is not among the nodes of RAKEBACK_NODE_URL."
+        return format_html('<div class="rb-words">{}</div>', advice)
+
+    @display(description="Place")
+    def show_position(self, node: Endpoint) -> SafeString | str:
+        return number(node.position)
+
+    @display(description="Round trip")
+    def show_latency(self, node: Endpoint) -> SafeString | str:
+        if node.latency_ms is None:
+            return UNKNOWN
+        return format_html('<span class="rb-number">{} ms</span>', f"{node.latency_ms:,}")
+
+    @display(description="Finalized head")
+    def show_head(self, node: Endpoint) -> SafeString | str:
+        return number(node.head_block)
+
+    @display(description="Head named since (UTC)")
+    def show_head_since(self, node: Endpoint) -> SafeString | str:
+        return time_html(node.head_since)
+
+    @display(description="Last answer (UTC)")
+    def show_ok(self, node: Endpoint) -> SafeString | str:
+        return time_html(node.last_ok_at)
+
+    @display(description="Last error (UTC)")
+    def show_error_at(self, node: Endpoint) -> SafeString | str:
+        return time_html(node.last_error_at)
+
+    @display(description="Failures in a row")
+    def show_failures(self, node: Endpoint) -> SafeString | str:
+        return number(node.failures)
+
+    @display(description="Last error")
+    def show_error(self, node: Endpoint) -> SafeString | str:
+        return format_html('<div class="rb-words">{}</div>', node.last_error) if node.last_error else UNKNOWN

@@ -1,0 +1,428 @@
+"""What one epoch of our hotkeys needs from storage, era by era, and the yields it comes to.
+
+Which keys to read stands beside what is made of them. The arithmetic is in `chain.yields`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from chain import keys
+from chain.eras import Era, RootDividends
+from chain.event_values import named
+from chain.facts import StakeEventFact, YieldFact
+from chain.holdings import Holdings, Pool, denominator, denominator_keys, share, share_keys
+from chain.movements import Position, pool_legs
+from chain.refunds import refundable
+from chain.runtime import Decoder, Event, Extrinsic
+from chain.state import State
+from chain.yields import Epoch, Incentive, PoolChange, PoolState, Proof, Take, epoch_takes, root_takes
+
+SUBTENSOR = "SubtensorModule"
+ROOT = 0
+# Before it, share pools began and ended otherwise (:class:`chain.shares.SharePool`).
+EARLY_POOLS_UNTIL = 244
+# Subnets beyond it are numbers of mechanisms: mechanism × 4096 + netuid (`get_mechanism_storage_index`).
+_SUBNETS_MAX = 4096
+
+
+@dataclass(frozen=True)
+class EpochBlock:
+    """A block in which epochs ran."""
+
+    number: int
+    era: Era
+    spec_version: int
+    decoder: Decoder
+    netuids: Sequence[int]
+    """In the order in which the chain ran them."""
+    pairs: Sequence[Pool]
+    """(hotkey, netuid) of ours among them."""
+    others: Sequence[Pool]
+    """Those of our keys on subnets where they are not ours; their owners' positions change all the same."""
+    events: Sequence[Event]
+    legs: Sequence[StakeEventFact]
+    holdings: Holdings
+    before: State
+    after: State
+    renamed: dict[Pool, str]
+    """Pools whose hotkey was swapped in this block, with the key that took its place."""
+    unsaid: frozenset[Position]
+    """Positions that may have changed by amounts no stake event tells."""
+    extrinsics: Mapping[int, Extrinsic]
+
+    def names(self, hotkey: str, netuid: int) -> list[str]:
+        """The keys under which a pool's books may stand after the block, its own first."""
+        return [hotkey, *([self.renamed[hotkey, netuid]] if (hotkey, netuid) in self.renamed else [])]
+
+    def key_after(self, key_of: Callable[[str], str], hotkey: str, netuid: int) -> str:
+        """Storage key of one item of a pool's books after the block.
+
+        Which items a swap takes along differs by runtime and by whether delegators stay; what it took is gone under the
+        old key.
+        """
+        found = [key_of(name) for name in self.names(hotkey, netuid)]
+        return next((key for key in found if self.after.raw(key) is not None), found[0])
+
+    @property
+    def hotkeys(self) -> list[str]:
+        """Our keys that had an epoch."""
+        return sorted({hotkey for hotkey, _ in (*self.pairs, *self.others)})
+
+
+def pools_of(block: EpochBlock) -> set[Pool]:
+    """Every pool whose state matters: those that had the epoch, and root, which shares in it."""
+    return {(hotkey, netuid) for hotkey, own in (*block.pairs, *block.others) for netuid in (own, ROOT)}
+
+
+def _pool_keys(block: EpochBlock, pools: Iterable[Pool]) -> list[str]:
+    pools = sorted(pools)
+    return [
+        *(keys.by_hotkey_netuid("TotalHotkeyAlpha", *pool) for pool in pools),
+        *denominator_keys(pools, safe_float=block.era.safe_float_shares),
+    ]
+
+
+def keys_before(block: EpochBlock) -> list[str]:
+    """Keys to read in the parent's state."""
+    return [
+        keys.OWNER_CUT,
+        *(
+            keys.by_netuid(item, netuid)
+            for netuid in block.netuids
+            for item in _OWNER_CUT_ITEMS + (("OwnerCutEnabled",) if block.spec_version >= 411 else ())
+        ),
+        *(keys.by_hotkey(item, hotkey) for hotkey in block.hotkeys for item in ("Owner", "Delegates")),
+        *(
+            keys.by_netuid_hotkey("Uids", netuid, hotkey)
+            for hotkey, netuid in block.pairs
+            if _emissions(block.events, netuid)
+        ),
+        *_claim_keys(block),
+        *_pool_keys(block, pools_of(block)),
+    ]
+
+
+_OWNER_CUT_ITEMS = ("SubnetOwnerHotkey", "SubnetOwner", "PendingOwnerCut", "FirstEmissionBlockNumber")
+
+
+def _alpha_dividends(netuid: int) -> Callable[[str], str]:
+    return lambda hotkey: keys.by_netuid_hotkey("AlphaDividendsPerSubnet", netuid, hotkey)
+
+
+def _root_dividends(block: EpochBlock, netuid: int) -> Callable[[str], str]:
+    """Where the net of root stakers stands, if apart from that of alpha stakers."""
+    in_tao = block.era.root_dividends is RootDividends.TAO_STAKE
+    item = "TaoDividendsPerSubnet" if in_tao else "RootAlphaDividendsPerSubnet"
+    return lambda hotkey: keys.by_netuid_hotkey(item, netuid, hotkey)
+
+
+def _last_epoch_value(netuid: int) -> Callable[[str], str]:
+    return lambda hotkey: keys.by_hotkey_netuid("TotalHotkeyAlphaLastEpoch", hotkey, netuid)
+
+
+def _pool_value(netuid: int) -> Callable[[str], str]:
+    return lambda hotkey: keys.by_hotkey_netuid("TotalHotkeyAlpha", hotkey, netuid)
+
+
+def keys_after(block: EpochBlock) -> list[str]:
+    """Keys to read in the block's own state."""
+    wanted = [keys.by_netuid("SubnetAlphaOutEmission", netuid) for netuid in block.netuids]
+    for hotkey, netuid in (*block.pairs, *block.others):
+        items = [_alpha_dividends(netuid)]
+        if block.era.root_dividends is not RootDividends.COMBINED:
+            items.append(_root_dividends(block, netuid))
+        if block.era.last_epoch_value:
+            items.append(_last_epoch_value(netuid))
+        wanted += [item(name) for item in items for name in block.names(hotkey, netuid)]
+    pools = {(name, netuid) for hotkey, netuid in pools_of(block) for name in block.names(hotkey, netuid)}
+    return wanted + _claim_keys(block) + _pool_keys(block, pools)
+
+
+def yields(block: EpochBlock) -> list[YieldFact]:
+    """What our hotkeys earned in the block's epochs.
+
+    :raises MethodsDisagree: the methods give different takes.
+    """
+    found: list[YieldFact] = []
+    for hotkey in block.hotkeys:
+        owner = block.before.account(keys.by_hotkey("Owner", hotkey))
+        if owner is None:
+            # A key that was never registered: nothing can have been credited to it.
+            continue
+        take_u16 = block.before.number(keys.by_hotkey("Delegates", hotkey))
+        if take_u16 is None:
+            take_u16 = block.decoder.default_u16(SUBTENSOR, "Delegates")
+        own = [netuid for netuid in block.netuids if (hotkey, netuid) in block.pairs]
+        for netuid in own:
+            found += _alpha_pool_yields(block, hotkey, netuid, owner, take_u16)
+        if block.era.root_dividends is RootDividends.TAO_STAKE:
+            # Every subnet's epoch credits the one root pool, also those where the key is not ours.
+            paid = _root_pool_yields(block, hotkey, block.netuids, owner, take_u16)
+            found += [fact for fact in paid if fact.netuid in own]
+    return found
+
+
+def doubts(block: EpochBlock, found: Iterable[YieldFact]) -> list[str]:
+    """Takes that the chain leaves open by a rao, with all numbers."""
+    return [
+        f"block {block.number}, {fact.hotkey} on netuid {fact.netuid}: what the owner did in the same block hides "
+        f"whether the {fact.side.lower()} take was {fact.take_low_rao} or {fact.take_high_rao} rao on a dividend of "
+        f"{fact.dividend_rao}; {fact.take_rao} is stored"
+        for fact in found
+        if fact.proof == Proof.DOUBT and fact.take_low_rao != fact.take_high_rao
+    ]
+
+
+def credited(block: EpochBlock) -> set[tuple[str, int, str]]:
+    """Positions that the epochs may have changed: the owner's, the subnet owner's, those of miners who stake with us."""
+    found: set[tuple[str, int, str]] = set()
+    for hotkey, netuid in (*block.pairs, *block.others):
+        owner = block.before.account(keys.by_hotkey("Owner", hotkey))
+        found |= {(hotkey, netuid, one) for one in (owner, *_subnet_owners(block, hotkey, netuid)) if one}
+        found |= {(hotkey, netuid, one.coldkey) for one in _incentives(block.events, hotkey, netuid)}
+        if owner and block.era.root_dividends is RootDividends.TAO_STAKE:
+            found.add((hotkey, ROOT, owner))
+    return found
+
+
+def _change(block: EpochBlock, hotkey: str, netuid: int, coldkeys: Collection[str]) -> PoolChange:
+    swapped = (hotkey, netuid) in block.renamed
+    after_key = block.key_after(_pool_value(netuid), hotkey, netuid)
+    after_hotkey = next(
+        name for name in block.names(hotkey, netuid) if _pool_value(netuid)(name) == after_key
+    )
+    legs = pool_legs(block.legs, (hotkey, netuid)) + _claims(block, hotkey, netuid)
+    legs.sort(key=lambda leg: leg.event_index)
+    limited = refundable(legs, block.extrinsics, block.spec_version)
+    unmoved = set() if swapped else set(coldkeys) - {leg.coldkey for leg in legs}
+    return PoolChange(
+        name=f"block {block.number}, {hotkey} on netuid {netuid}",
+        before=PoolState(
+            block.before.amount(_pool_value(netuid)(hotkey)), denominator(block.before, (hotkey, netuid))
+        ),
+        after=PoolState(block.after.amount(after_key), denominator(block.after, (after_hotkey, netuid))),
+        shares=block.holdings.get((hotkey, netuid), {}),
+        events=legs,
+        shares_after={coldkey: share(block.after, hotkey, netuid, coldkey) for coldkey in unmoved},
+        safe_float=block.era.safe_float_shares,
+        early=block.spec_version < EARLY_POOLS_UNTIL,
+        disturbed=swapped or any((h, n) == (hotkey, netuid) for h, n, _ in block.unsaid),
+        refundable=limited,
+        owner_moved=any(leg.coldkey in coldkeys for leg in legs)
+        or any((hotkey, netuid, coldkey) in block.unsaid for coldkey in coldkeys),
+    )
+
+
+def _claimants(block: EpochBlock, hotkey: str) -> list[tuple[int, str]]:
+    """(event index, coldkey) of root claims by stakers of a hotkey."""
+    return [
+        (event.index, coldkey)
+        for event in block.events
+        if event.is_a(SUBTENSOR, "RootClaimed")
+        and (coldkey := named(event, "coldkey")[0]) in block.holdings.get((hotkey, ROOT), {})
+    ]
+
+
+def _claimed_key(hotkey: str, netuid: int, coldkey: str) -> str:
+    return keys.by_netuid_hotkey("RootClaimed", netuid, hotkey) + keys.account_part(coldkey)
+
+
+def _claim_keys(block: EpochBlock) -> list[str]:
+    return [
+        key
+        for hotkey, netuid in block.pairs
+        for _, coldkey in _claimants(block, hotkey)
+        for key in (
+            _claimed_key(hotkey, netuid, coldkey),
+            *share_keys(hotkey, ROOT, coldkey, safe_float=block.era.safe_float_shares),
+        )
+    ]
+
+
+def _claims(block: EpochBlock, hotkey: str, netuid: int) -> list[StakeEventFact]:
+    """Root dividends that claims kept as stake on this pool, where what storage says of claims is that alone.
+
+    Moving root stake shifts the same record, so a claimant whose root share changed too is left out.
+    """
+    found = []
+    for index, coldkey in _claimants(block, hotkey) if netuid != ROOT else ():
+        key = _claimed_key(hotkey, netuid, coldkey)
+        kept = block.after.amount(key) - block.before.amount(key)
+        old = block.holdings[hotkey, ROOT][coldkey]
+        if kept > 0 and share(block.after, hotkey, ROOT, coldkey) == old:
+            found.append(
+                StakeEventFact(index, None, "STAKE", True, coldkey, hotkey, netuid, None, kept, None, "TAO")
+            )
+    return found
+
+
+def _alpha_pool_yields(
+    block: EpochBlock, hotkey: str, netuid: int, owner: str, take_u16: int
+) -> list[YieldFact]:
+    def stored(key_of: Callable[[str], str]) -> int:
+        return block.after.amount(block.key_after(key_of, hotkey, netuid))
+
+    alpha_net = stored(_alpha_dividends(netuid))
+    root_net: int | None = 0
+    if block.era.root_dividends is RootDividends.OWN_MAP:
+        root_net = stored(_root_dividends(block, netuid))
+    elif block.era.root_dividends is RootDividends.COMBINED:
+        root_net = None
+    if not alpha_net and not root_net:
+        # No dividend: the pool may still have been credited an incentive or cut, which the shares show.
+        return []
+    change = _change(block, hotkey, netuid, [owner])
+    root_pool = _change(block, hotkey, ROOT, [])
+    alpha, root = epoch_takes(
+        change,
+        Epoch(
+            hotkey=hotkey,
+            owner=owner,
+            take_u16=take_u16,
+            alpha_net_rao=alpha_net,
+            root_net_rao=root_net,
+            root_stake_rao=root_pool.before.value,
+            value_after_alpha=stored(_last_epoch_value(netuid)) if block.era.last_epoch_value else None,
+            owner_cuts=_owner_cuts(block, hotkey, netuid),
+            incentives=_incentives(block.events, hotkey, netuid),
+            own_incentives=_own_incentives(block, hotkey, netuid),
+        ),
+    )
+    found = []
+    if alpha.net_rao:
+        found.append(_fact("ALPHA", "ALPHA", netuid, hotkey, owner, take_u16, change, alpha))
+    if root.net_rao:
+        found.append(_fact("ROOT", "ALPHA", netuid, hotkey, owner, take_u16, root_pool, root))
+    return found
+
+
+def _root_pool_yields(
+    block: EpochBlock, hotkey: str, netuids: Sequence[int], owner: str, take_u16: int
+) -> list[YieldFact]:
+    nets = {
+        netuid: block.after.amount(block.key_after(_root_dividends(block, netuid), hotkey, netuid))
+        for netuid in netuids
+    }
+    paying = [netuid for netuid in netuids if nets[netuid]]
+    if not paying:
+        return []
+    change = _change(block, hotkey, ROOT, [owner])
+    takes = root_takes(change, owner=owner, take_u16=take_u16, nets_rao=[nets[netuid] for netuid in paying])
+    return [
+        _fact("ROOT", "TAO", netuid, hotkey, owner, take_u16, change, take)
+        for netuid, take in zip(paying, takes, strict=True)
+    ]
+
+
+def _fact(
+    side: str,
+    asset: str,
+    netuid: int,
+    hotkey: str,
+    owner: str,
+    take_u16: int,
+    change: PoolChange,
+    take: Take,
+) -> YieldFact:
+    """`change` is of the pool whose holders earned it."""
+    return YieldFact(
+        netuid=netuid,
+        hotkey=hotkey,
+        side=side,
+        asset=asset,
+        pool_netuid=ROOT if side == "ROOT" else netuid,
+        owner=owner,
+        dividend_rao=take.net_rao,
+        take_rao=take.rao,
+        take_low_rao=take.low_rao,
+        take_high_rao=take.high_rao,
+        take_u16=take_u16,
+        pool_before_rao=change.before.value,
+        other_rao=take.other_rao,
+        share_total=change.before.denominator,
+        proof=take.proof.value,
+    )
+
+
+def _subnet_owners(block: EpochBlock, hotkey: str, netuid: int) -> list[str]:
+    """Coldkey of the subnet's owner, where this hotkey receives his cut."""
+    if block.before.account(keys.by_netuid("SubnetOwnerHotkey", netuid)) != hotkey:
+        return []
+    coldkey = block.before.account(keys.by_netuid("SubnetOwner", netuid))
+    return [] if coldkey is None else [coldkey]
+
+
+def _owner_cuts(block: EpochBlock, hotkey: str, netuid: int) -> list[tuple[str, int]]:
+    """What the subnet owner's cut can have been: what was pending, with this block's accrual if there was one."""
+    found = []
+    for coldkey in _subnet_owners(block, hotkey, netuid):
+        pending = block.before.amount(keys.by_netuid("PendingOwnerCut", netuid))
+        enabled = block.spec_version < 411 or block.before.number(
+            keys.by_netuid("OwnerCutEnabled", netuid)
+        ) in (None, 1)
+        if enabled and block.before.number(keys.by_netuid("FirstEmissionBlockNumber", netuid)) is not None:
+            cut_u16 = block.before.number(keys.OWNER_CUT)
+            if cut_u16 is None:
+                cut_u16 = block.decoder.default_u16(SUBTENSOR, "SubnetOwnerCut")
+            emission = block.after.amount(keys.by_netuid("SubnetAlphaOutEmission", netuid))
+            found.append((coldkey, pending + ((emission * ((cut_u16 << 32) // 65_535)) >> 32)))
+        # A subnet that emits nothing keeps the last block's emission in storage.
+        found.append((coldkey, pending))
+    return list(dict.fromkeys(found))
+
+
+def _incentives(events: Sequence[Event], hotkey: str, netuid: int) -> list[Incentive]:
+    """Incentives that miners had staked on this hotkey (from 315)."""
+    return [
+        Incentive(values["hotkey"], values["owner"], values["incentive"])
+        for event in events
+        if event.is_a(SUBTENSOR, "AutoStakeAdded")
+        and (values := event.values)["destination"] == hotkey
+        and values["netuid"] == netuid
+    ]
+
+
+def _emissions(events: Sequence[Event], netuid: int) -> list[Sequence[int]]:
+    """Incentives by uid, one list for each mechanism of a subnet (from 315)."""
+    return [
+        event.values["emissions"]
+        for event in events
+        if event.is_a(SUBTENSOR, "IncentiveAlphaEmittedToMiners")
+        and event.values["netuid"] % _SUBNETS_MAX == netuid
+    ]
+
+
+def paid_miners(events: Sequence[Event]) -> set[int]:
+    """Subnets whose epoch the block's events tell of (from 315)."""
+    return {
+        event.values["netuid"] % _SUBNETS_MAX
+        for event in events
+        if event.is_a(SUBTENSOR, "IncentiveAlphaEmittedToMiners")
+    }
+
+
+def _own_incentives(block: EpochBlock, hotkey: str, netuid: int) -> tuple[int, ...] | None:
+    """What the hotkey's own mining can have added to its pool beside what events name; None before events told."""
+    lists = _emissions(block.events, netuid)
+    if not lists:
+        # From 315 every epoch that pays miners says so.
+        return (0,) if block.spec_version >= 315 else None
+    if any(
+        event.is_a(SUBTENSOR, "AutoStakeAdded")
+        and (event.values["hotkey"], event.values["netuid"]) == (hotkey, netuid)
+        for event in block.events
+    ):
+        return (0,)
+    uid = block.before.number(keys.by_netuid_hotkey("Uids", netuid, hotkey))
+    if uid is None:
+        return (0,)
+    listed = sum(emissions[uid] for emissions in lists if uid < len(emissions))
+    # Keys of the subnet's owner are not paid what the event lists; who that is can change within the block.
+    burned = hotkey == block.before.account(
+        keys.by_netuid("SubnetOwnerHotkey", netuid)
+    ) or block.before.account(keys.by_hotkey("Owner", hotkey)) == block.before.account(
+        keys.by_netuid("SubnetOwner", netuid)
+    )
+    return tuple(dict.fromkeys((0, listed) if burned else (listed, 0)))

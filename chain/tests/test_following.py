@@ -1,0 +1,194 @@
+"""Following a node: stops after a block, connects again, and ends loudly where a block cannot be proved (CH1)."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import transaction
+
+from chain.backfilling import pause_backfill, start_backfill
+from chain.following import Standing, follow
+from chain.management.signals import Stop
+from chain.models import Gap, IngestRun
+from chain.queries import facts_sha256, last_block
+from chain.services import CannotIngest, IngestStopped, ingest_segment
+from chain.source import SourceError
+from chain.state import UnsupportedEvent
+from chain.tests.replay_node import Play, PlaySource, serving
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Follower:
+    """Follows until there is nothing new, or until it stored so many blocks."""
+
+    def __init__(self, *, stop_at: int = 10**9, waits: int = 1) -> None:
+        self.stop_at, self.waits = stop_at, waits
+        self.shown: list[Standing] = []
+        self.said: list[str] = []
+        self.slept: list[float] = []
+
+    def should_stop(self) -> bool:
+        stored = last_block()
+        return self.waits <= 0 or (stored is not None and stored.number >= self.stop_at)
+
+    def wait(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.waits -= 1
+
+    def run(self, open_source: Any) -> None:
+        follow(
+            open_source,
+            poll_seconds=6,
+            should_stop=self.should_stop,
+            wait=self.wait,
+            clock=lambda: NOW,
+            show=self.shown.append,
+            say=self.said.append,
+        )
+
+
+def test_ch1_new_blocks_are_stored_and_shown_until_a_stop_after_any_block(play: Play, segment: Path) -> None:
+    ingest_segment(segment, last=30)
+    follower = Follower(stop_at=37)
+    follower.run(lambda: nullcontext(PlaySource(play)))
+    assert last_block().number == 37  # type: ignore[union-attr]
+    run = IngestRun.objects.first()
+    assert run is not None
+    assert (run.status, run.first_block, run.last_block, run.blocks_done) == ("DONE", 31, 37, 7)
+    assert [(standing.block, standing.lag) for standing in follower.shown] == [
+        (number, play.last - number) for number in [30, *range(31, 38)]
+    ]
+    assert follower.shown[-1].seconds_old == int((NOW - last_block().timestamp).total_seconds())  # type: ignore[union-attr]
+    assert not Gap.objects.exists()
+    again = Follower()
+    again.run(lambda: nullcontext(PlaySource(play)))
+    assert last_block().number == play.last  # type: ignore[union-attr]
+    assert (again.shown[-1].lag, again.slept, again.said) == (0, [6], [])
+
+
+def test_ch1_a_lost_connection_is_made_again_and_the_facts_are_the_same(play: Play, segment: Path) -> None:
+    with transaction.atomic():
+        ingest_segment(segment)
+        whole = facts_sha256()
+        transaction.set_rollback(True)
+    connections = 0
+
+    class Flaky(PlaySource):
+        def call_many(self, calls: Any) -> list[Any]:
+            if self.batches == 12:
+                raise SourceError("play stopped answering")
+            return super().call_many(calls)
+
+    @contextmanager
+    def opened() -> Any:
+        nonlocal connections
+        connections += 1
+        if connections == 2:
+            raise SourceError("no node answers at play")
+        yield Flaky(play)
+
+    ingest_segment(segment, last=30)
+    follower = Follower(waits=40, stop_at=play.last)
+    follower.run(opened)
+    assert facts_sha256() == whole
+    assert connections > 3
+    assert follower.said[0].endswith("play stopped answering; connecting again in 2 s")
+    assert follower.said[1] == "no node answers at play; connecting again in 4 s"
+    assert not Gap.objects.filter(state="OPEN").exists()
+
+
+def test_f31_a_block_that_cannot_be_proved_ends_following_loudly(
+    play: Play, segment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest_segment(segment, last=30)
+
+    def refuse(*_: Any) -> Any:
+        raise UnsupportedEvent("block 31: something new")
+
+    monkeypatch.setattr("chain.reader.ChainReader.read_block", refuse)
+    follower = Follower(waits=9)
+    with pytest.raises(IngestStopped, match="something new"):
+        follower.run(lambda: nullcontext(PlaySource(play)))
+    assert (follower.slept, Gap.objects.get().kind) == ([], "UNSUPPORTED")
+
+
+def test_ch9_following_waits_while_a_backfill_is_at_work(
+    play: Play, hotkeys: list[str], segment: Path
+) -> None:
+    ingest_segment(segment, last=30)
+    backfill = start_backfill(
+        PlaySource(play), first=31, last=50, hotkeys=hotkeys, actor=None, now=datetime.now(UTC)
+    )
+    follower = Follower(waits=2)
+    follower.run(lambda: nullcontext(PlaySource(play)))
+    assert last_block().number == 30  # type: ignore[union-attr]
+    assert (
+        follower.said
+        == [f"waiting: backfill {backfill.pk} is running; wait for it to end, or pause or cancel it"] * 2
+    )
+    pause_backfill(backfill_id=backfill.pk, actor=None, now=NOW)
+    Follower().run(lambda: nullcontext(PlaySource(play)))
+    assert last_block().number == play.last  # type: ignore[union-attr]
+
+
+def test_ch1_where_to_begin_is_for_a_person_to_say(play: Play) -> None:
+    with pytest.raises(CannotIngest, match="Say once where to begin"):
+        Follower().run(lambda: nullcontext(PlaySource(play)))
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+def test_ch1_the_command_follows_until_it_is_told_to_stop(
+    play: Play, hotkeys: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, errors = StringIO(), StringIO()
+
+    def stop_when_up_to_date(self: Stop, seconds: float) -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return self.is_asked()
+
+    monkeypatch.setattr(Stop, "wait", stop_when_up_to_date)
+    handlers = (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+    with serving(play) as url:
+        options: dict[str, Any] = {"url": url, "follow": True, "stdout": out, "stderr": errors}
+        with pytest.raises(CommandError, match="say with --from A and --hotkey SS58"):
+            call_command("ingest", **options)
+        call_command("ingest", **options, hotkey=hotkeys, **{"from": 80})
+    assert out.getvalue().splitlines()[-1] == f"Stopped after block {play.last}."
+    assert f"block {play.last} · head {play.last} · up to date" in out.getvalue()
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--follow"], "give --url"),
+        (["--follow", "--url", "ws://x", "--to", "5"], "--follow has no end"),
+        (["--follow", "--url", "ws://x", "--poll", "0"], "above 0"),
+        ([], "or --url ws://… --follow"),
+    ],
+)
+def test_ch1_the_command_says_what_is_missing(words: list[str], said: str) -> None:
+    with pytest.raises(CommandError, match=said):
+        call_command("ingest", *words)
+
+
+def test_ch1_the_first_signal_asks_and_the_second_insists() -> None:
+    with Stop() as stop:
+        assert not stop.is_asked()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.is_asked()
+        assert stop.wait(60)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,275 @@
+"""Must-pass scenarios 18 and 19, read from a chain that knows the truth: keys that change, subnets that end and begin.
+
+`Followed.block` reads every block twice, by a reader that goes on and by one that starts from what was stored, so each
+of these also stands for ingestion that was interrupted there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+
+import pytest
+
+from chain import keys
+from chain.facts import BlockFacts, HotkeyFact, StakeEventFact
+from chain.hotkeys import Following
+from chain.state import UnsupportedEvent
+from chain.tests.followed import ERAS, ROOT, TAO, Followed, eras, of
+from chain.tests.model import World, calls
+from chain.tests.model.stake import subnet_account
+
+
+def moved(facts: BlockFacts, cause: str) -> tuple[list[StakeEventFact], list[StakeEventFact]]:
+    """What left and what came with a cause."""
+    legs = [leg for leg in facts.stake_events if leg.cause == cause]
+    assert all(leg.derived and leg.tao_rao is None for leg in legs)
+    return [leg for leg in legs if not leg.added], [leg for leg in legs if leg.added]
+
+
+def epoch(follow: Followed, hotkey: str) -> BlockFacts:
+    """An epoch that pays both sides of a hotkey."""
+    follow.epoch(alpha={hotkey: 123_456_789_123}, root={hotkey: 54_321_987_654})
+    facts = follow.block()
+    assert {(fact.hotkey, fact.side) for fact in facts.yields} == {(hotkey, "ALPHA"), (hotkey, "ROOT")}
+    return facts
+
+
+def keeping(specs: Sequence[int]) -> pytest.MarkDecorator:
+    """Run a test on each runtime with the old call, and from 391 with the one that may leave the stake behind."""
+    pairs = [(spec, keep) for spec in specs for keep in (None, False, True) if keep is None or spec >= 391]
+    return pytest.mark.parametrize(("spec", "keep"), pairs)
+
+
+# --- 18. Keys that change -----------------------------------------------------------------------------------------
+
+
+@eras()
+@pytest.mark.parametrize("who", ["delegator", "owner"])
+def test_scenario_18_a_swapped_coldkey_takes_every_position_and_sells_nothing(spec: int, who: str) -> None:
+    """A delegator, who may be a partner's, and the owner, whose hotkey goes with him."""
+    follow = Followed(spec)
+    old, new = follow.owner if who == "owner" else follow.nominators()[0], follow.newcomer()
+    held = {
+        (hotkey, netuid): rao
+        for hotkey in follow.hotkeys
+        for netuid in (ROOT, *follow.netuids)
+        if (rao := follow.stake(old, netuid, hotkey))
+    }
+    follow.chain.swap_coldkey(old, new)
+    facts = follow.block()
+    left, came = moved(facts, "COLDKEY_SWAP")
+    assert len(left) + len(came) == len(facts.stake_events)
+    for legs, coldkey, other in ((left, old, new), (came, new, old)):
+        assert {
+            (leg.hotkey, leg.netuid): (leg.kind, leg.coldkey, leg.other_coldkey) for leg in legs
+        } == dict.fromkeys(held, ("TRANSFER", coldkey, other))
+        assert all(abs(leg.alpha_rao - held[leg.hotkey, leg.netuid]) <= 1 for leg in legs)
+    assert facts.conversions == []
+    assert facts.hotkeys == []
+    assert {coldkey for holders in follow.reader.holdings.values() for coldkey in holders} >= {new}
+    assert {fact.owner for fact in epoch(follow, follow.hotkey).yields} == {
+        new if who == "owner" else follow.owner
+    }
+    seller = new if who == "owner" else follow.owner
+    follow.chain.remove_stake(seller, follow.hotkey, follow.netuid, 3 * TAO)
+    follow.chain.add_stake(old, follow.hotkey, follow.netuid, TAO)
+    facts = follow.block()
+    assert [(sale.owner, sale.alpha_rao) for sale in facts.conversions] == [(seller, 3 * TAO)]
+    assert [leg.kind for leg in of(facts, old)] == ["STAKE"]
+
+
+@eras()
+def test_scenario_18_the_owner_sells_before_and_after_his_swap_in_the_block_of_an_epoch(spec: int) -> None:
+    follow = Followed(spec)
+    old, new = follow.owner, follow.newcomer()
+    follow.chain.remove_stake(old, follow.hotkey, follow.netuid, 3 * TAO)
+    follow.chain.swap_coldkey(old, new)
+    follow.chain.remove_stake(new, follow.hotkey, follow.netuid, 5 * TAO)
+    follow.epoch(alpha={follow.hotkey: 123_456_789_123}, root={follow.hotkey: 54_321_987_654})
+    follow.blurred = True
+    facts = follow.block()
+    assert {fact.owner for fact in facts.yields} == {old}
+    assert [(sale.owner, sale.alpha_rao) for sale in facts.conversions] == [(old, 3 * TAO), (new, 5 * TAO)]
+    assert {fact.owner for fact in epoch(follow, follow.hotkey).yields} == {new}
+
+
+@keeping(ERAS)
+def test_scenario_18_a_hotkey_swapped_everywhere_is_followed(spec: int, keep: bool | None) -> None:
+    follow = Followed(spec)
+    old, new = follow.hotkey, follow.newcomer("new hotkey")
+    before = {pool: dict(holders) for pool, holders in follow.reader.holdings.items() if pool[0] == old}
+    held = {
+        (netuid, coldkey): follow.stake(coldkey, netuid)
+        for (_, netuid), holders in before.items()
+        for coldkey in holders
+    }
+    follow.chain.swap_hotkey(old, new, keep_stake=keep)
+    facts = follow.block()
+    assert facts.hotkeys == [HotkeyFact(new, None, old), HotkeyFact(old, None, "", ended=True)]
+    assert follow.reader.following == {Following(new), Following(follow.hotkeys[1])}
+    left, came = moved(facts, "HOTKEY_SWAP")
+    assert facts.conversions == []
+    if keep:
+        # Whoever stayed holds on to a key that is nobody's now.
+        assert (new, follow.netuid) not in follow.reader.holdings
+    else:
+        for legs, hotkey, other in ((left, old, new), (came, new, old)):
+            assert {(leg.kind, leg.hotkey, leg.other_hotkey) for leg in legs} == {("RESTAKE", hotkey, other)}
+            assert {(leg.netuid, leg.coldkey) for leg in legs} == held.keys()
+            assert all(abs(leg.alpha_rao - held[leg.netuid, leg.coldkey]) <= 1 for leg in legs)
+    follow.chain.add_stake(follow.newcomer("staker"), new, follow.netuid, 9 * TAO)
+    follow.chain.add_stake(follow.newcomer("staker"), new, ROOT, 9_000 * TAO)
+    follow.block()
+    facts = epoch(follow, new)
+    assert {(fact.owner, fact.take_u16) for fact in facts.yields} == {(follow.owner, 11_796)}
+
+
+@keeping([spec for spec in ERAS if spec >= 277])
+def test_scenario_18_a_hotkey_swapped_on_one_subnet_is_followed_there(spec: int, keep: bool | None) -> None:
+    follow = Followed(spec)
+    old, new = follow.hotkey, follow.newcomer("new hotkey")
+    holders = dict(follow.reader.holdings[old, follow.netuid])
+    follow.chain.swap_hotkey(old, new, follow.netuid, keep_stake=keep)
+    facts = follow.block()
+    assert facts.hotkeys == [HotkeyFact(new, follow.netuid, old)]
+    assert follow.reader.following == {
+        Following(old),
+        Following(follow.hotkeys[1]),
+        Following(new, follow.netuid),
+    }
+    left, came = moved(facts, "HOTKEY_SWAP")
+    assert (
+        {leg.coldkey for leg in left} == {leg.coldkey for leg in came} == (set() if keep else holders.keys())
+    )
+    assert {leg.netuid for leg in facts.stake_events} <= {follow.netuid}
+    assert ((new, follow.netuid) in follow.reader.holdings) != bool(keep)
+    # Root stays with the old key, so the new one earns alpha there and the old one both elsewhere.
+    follow.chain.add_stake(follow.newcomer("staker"), new, follow.netuid, 9 * TAO)
+    follow.block()
+    follow.epoch(alpha={new: 12 * TAO + 1}, root={new: 0})
+    follow.epoch(follow.netuids[2], alpha={old: 12 * TAO + 1}, root={old: 7 * TAO + 1})
+    facts = follow.block()
+    assert {(fact.hotkey, fact.netuid, fact.side) for fact in facts.yields} == {
+        (new, follow.netuid, "ALPHA"),
+        (old, follow.netuids[2], "ALPHA"),
+        (old, follow.netuids[2], "ROOT"),
+    }
+
+
+@eras()
+def test_scenario_18_a_hotkey_swapped_in_the_block_of_an_epoch_loses_no_take(spec: int) -> None:
+    follow = Followed(spec)
+    old, new = follow.hotkey, follow.newcomer("new hotkey")
+    follow.epoch(alpha={old: 123_456_789_123}, root={old: 54_321_987_654})
+    follow.chain.swap_hotkey(old, new)
+    follow.blurred = True
+    facts = follow.block()
+    assert {(fact.hotkey, fact.side) for fact in facts.yields} == {(old, "ALPHA"), (old, "ROOT")}
+    epoch(follow, new)
+
+
+# --- 19. Subnets that end and begin -----------------------------------------------------------------------------------
+
+
+def payments(follow: Followed) -> dict[str, list[int]]:
+    """What the end of the subnet paid each coldkey, by the balances pallet's events."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for event in follow.events():
+        if event.is_a("Balances", "Transfer") and event.values["from"] == subnet_account(follow.netuid):
+            found[event.values["to"]].append(event.values["amount"])
+        elif event.is_a("Balances", "Deposit"):
+            found[event.values["who"]].append(event.values["amount"])
+    return dict(found)
+
+
+@eras(320)
+def test_scenario_19_unsold_take_becomes_tao_with_its_subnet_and_nothing_of_it_lives_on(spec: int) -> None:
+    follow = Followed(spec)
+    facts = epoch(follow, follow.hotkey)
+    take = sum(fact.take_rao for fact in facts.yields)
+    held = {
+        coldkey: follow.stake(coldkey) for coldkey in follow.reader.holdings[follow.hotkey, follow.netuid]
+    }
+    assert held[follow.owner] > take
+    pot = follow.raw(keys.by_netuid("SubnetTAO", follow.netuid))
+    follow.chain.dissolve(follow.netuid)
+    facts = follow.block()
+    paid = payments(follow)
+    assert sum(map(sum, paid.values())) == pot
+    ended = [leg for leg in facts.stake_events if leg.hotkey == follow.hotkey]
+    assert {(leg.kind, leg.cause, leg.added, leg.netuid) for leg in ended} == {
+        ("UNSTAKE", "DISSOLVED", False, follow.netuid)
+    }
+    assert {leg.coldkey: leg.alpha_rao for leg in ended} == held
+    assert all(leg.tao_rao in (None, *paid[leg.coldkey]) for leg in ended)
+    sale = next(sale for sale in facts.conversions if sale.hotkey == follow.hotkey)
+    assert [sale.tao_rao] == paid[follow.owner]
+    assert (sale.owner, sale.netuid, sale.alpha_rao) == (follow.owner, follow.netuid, held[follow.owner])
+    assert {pool[1] for pool in follow.reader.holdings} == {ROOT, *follow.netuids} - {follow.netuid}
+    # The number is used again; what its last user's epochs left in storage is nobody's yield.
+    staker = follow.chain.coldkeys[0]
+    follow.chain.register_network(follow.netuid, staker)
+    assert follow.block().yields == []
+    stale = follow.raw(keys.by_netuid_hotkey("RootAlphaDividendsPerSubnet", follow.netuid, follow.hotkey))
+    assert bool(stale) == (spec >= 361)
+    follow.chain.submit(staker, calls.start_call(follow.netuid))
+    follow.chain.add_stake(staker, follow.hotkey, follow.netuid, 9 * TAO)
+    assert follow.block().yields == []
+    assert follow.reader.holdings[follow.hotkey, follow.netuid].keys() == {staker}
+    epoch(follow, follow.hotkey)
+    assert follow.reader.holdings[follow.hotkey, follow.netuid].keys() == {staker, follow.owner}
+
+
+def own(world: World, *, hotkey: str, coldkey: str) -> None:
+    """Make a coldkey the owner of a hotkey."""
+    world.owner.put(hotkey, coldkey)
+
+
+@eras(320)
+def test_scenario_19_two_payments_of_one_coldkey_are_told_apart_by_size_or_not_at_all(spec: int) -> None:
+    """The owner holds positions on both our hotkeys: paid twice. On a stranger's too: then nobody guesses."""
+    for elsewhere in (False, True):
+        follow = Followed(spec, seed=2)
+        other = follow.hotkeys[1]
+        follow.chain.silently(partial(own, hotkey=other, coldkey=follow.owner))
+        follow.chain.add_stake(follow.owner, other, follow.netuid, 9 * TAO)
+        if elsewhere:
+            follow.chain.add_stake(follow.owner, follow.chain.stranger_hotkeys[0], follow.netuid, 5 * TAO)
+        follow.block()
+        held = {hotkey: follow.stake(follow.owner, hotkey=hotkey) for hotkey in follow.hotkeys}
+        follow.chain.dissolve(follow.netuid)
+        follow.doubtful = elsewhere
+        facts = follow.block()
+        paid = payments(follow)[follow.owner]
+        sold = {sale.hotkey: sale.tao_rao for sale in facts.conversions if sale.owner == follow.owner}
+        if elsewhere:
+            assert len(paid) == 3
+            assert sold == {}
+            assert len(facts.doubts) == 2
+            assert all("which payment was for it cannot be told" in doubt for doubt in facts.doubts)
+        else:
+            by_size = zip(sorted(held, key=lambda hotkey: held[hotkey]), sorted(paid), strict=True)
+            assert sold == dict(by_size)
+
+
+@eras(0, 319)
+def test_scenario_19_before_320_a_subnet_that_ends_pays_nobody_and_keeps_its_shares(spec: int) -> None:
+    follow = Followed(spec)
+    before = {pool: dict(holders) for pool, holders in follow.reader.holdings.items()}
+    follow.chain.dissolve(follow.netuid)
+    facts = follow.block()
+    assert (facts.stake_events, facts.conversions, facts.shares) == ([], [], [])
+    assert follow.reader.holdings == before
+
+
+@eras(320)
+def test_scenario_19_an_epoch_that_ended_with_its_subnet_is_refused_and_never_zero(spec: int) -> None:
+    follow = Followed(spec)
+    follow.epoch(alpha={follow.hotkey: 123_456_789_123}, root={follow.hotkey: 54_321_987_654})
+    follow.chain.dissolve(follow.netuid)
+    with pytest.raises(
+        UnsupportedEvent, match=f"subnet {follow.netuid} was dissolved in the block of its epoch"
+    ):
+        follow.block()
