@@ -16,8 +16,20 @@ from chain.holdings import Holdings, Pool, denominator, denominator_keys, share,
 from chain.movements import Position, pool_legs
 from chain.refunds import refundable
 from chain.runtime import Decoder, Event, Extrinsic
+from chain.source import MissingRead
 from chain.state import State
-from chain.yields import Epoch, Incentive, PoolChange, PoolState, Proof, Take, epoch_takes, root_takes
+from chain.yields import (
+    Epoch,
+    Incentive,
+    MethodsDisagree,
+    PoolChange,
+    PoolState,
+    Proof,
+    Take,
+    epoch_takes,
+    pool_confirms,
+    root_takes,
+)
 
 SUBTENSOR = "SubtensorModule"
 ROOT = 0
@@ -187,6 +199,12 @@ def credited(block: EpochBlock) -> set[tuple[str, int, str]]:
     return found
 
 
+def confirms_refund(block: EpochBlock, hotkey: str, netuid: int) -> bool:
+    """Whether a pool without a yield comes out bit for bit when its one limited sale gave back what the pool grew by."""
+    change = _change(block, hotkey, netuid, [])
+    return change.disturbed or pool_confirms(change, [])
+
+
 def _change(block: EpochBlock, hotkey: str, netuid: int, coldkeys: Collection[str]) -> PoolChange:
     swapped = (hotkey, netuid) in block.renamed
     after_key = block.key_after(_pool_value(netuid), hotkey, netuid)
@@ -195,13 +213,16 @@ def _change(block: EpochBlock, hotkey: str, netuid: int, coldkeys: Collection[st
     )
     legs = pool_legs(block.legs, (hotkey, netuid)) + _claims(block, hotkey, netuid)
     legs.sort(key=lambda leg: leg.event_index)
+    held = denominator(block.before, (hotkey, netuid))
+    if held.bits and block.before.raw(_pool_value(netuid)(hotkey)) is None:
+        raise MissingRead(
+            f"block {block.number}, {hotkey} on netuid {netuid}: the pool has {held} shares and no value"
+        )
     limited = refundable(legs, block.extrinsics, block.spec_version)
     unmoved = set() if swapped else set(coldkeys) - {leg.coldkey for leg in legs}
     return PoolChange(
         name=f"block {block.number}, {hotkey} on netuid {netuid}",
-        before=PoolState(
-            block.before.amount(_pool_value(netuid)(hotkey)), denominator(block.before, (hotkey, netuid))
-        ),
+        before=PoolState(block.before.amount(_pool_value(netuid)(hotkey)), held),
         after=PoolState(block.after.amount(after_key), denominator(block.after, (after_hotkey, netuid))),
         shares=block.holdings.get((hotkey, netuid), {}),
         events=legs,
@@ -270,10 +291,10 @@ def _alpha_pool_yields(
         root_net = stored(_root_dividends(block, netuid))
     elif block.era.root_dividends is RootDividends.COMBINED:
         root_net = None
-    if not alpha_net and not root_net:
-        # No dividend: the pool may still have been credited an incentive or cut, which the shares show.
-        return []
     change = _change(block, hotkey, netuid, [owner])
+    paid = bool(alpha_net or root_net)
+    if not paid and not _must_prove_nothing(change):
+        return []
     root_pool = _change(block, hotkey, ROOT, [])
     alpha, root = epoch_takes(
         change,
@@ -282,20 +303,41 @@ def _alpha_pool_yields(
             owner=owner,
             take_u16=take_u16,
             alpha_net_rao=alpha_net,
-            root_net_rao=root_net,
+            root_net_rao=root_net if paid else 0,
             root_stake_rao=root_pool.before.value,
-            value_after_alpha=stored(_last_epoch_value(netuid)) if block.era.last_epoch_value else None,
+            # Written with a dividend only; without one it is of an earlier epoch.
+            value_after_alpha=stored(_last_epoch_value(netuid))
+            if block.era.last_epoch_value and paid
+            else None,
             owner_cuts=_owner_cuts(block, hotkey, netuid),
             incentives=_incentives(block.events, hotkey, netuid),
             own_incentives=_own_incentives(block, hotkey, netuid),
         ),
     )
+    if not paid and alpha.proof is Proof.VALUE:
+        raise MethodsDisagree(
+            f"{change.name}: the pool grew by {change.grown - change.moved} rao beside stake events, no dividend is "
+            "recorded, and nobody's share accounts for it"
+        )
     found = []
     if alpha.net_rao:
         found.append(_fact("ALPHA", "ALPHA", netuid, hotkey, owner, take_u16, change, alpha))
     if root.net_rao:
         found.append(_fact("ROOT", "ALPHA", netuid, hotkey, owner, take_u16, root_pool, root))
     return found
+
+
+def _must_prove_nothing(change: PoolChange) -> bool:
+    """Whether a pool without a dividend grew, and by nothing but what the epoch can have credited to single holders.
+
+    An incentive or a cut mints shares for all of its growth; a dividend whose record is missing does not.
+    """
+    return (
+        change.grown != change.moved
+        and not change.disturbed
+        and not change.owner_moved
+        and change.refundable is None
+    )
 
 
 def _root_pool_yields(
@@ -306,9 +348,9 @@ def _root_pool_yields(
         for netuid in netuids
     }
     paying = [netuid for netuid in netuids if nets[netuid]]
-    if not paying:
-        return []
     change = _change(block, hotkey, ROOT, [owner])
+    if not paying and not _must_prove_nothing(change):
+        return []
     takes = root_takes(change, owner=owner, take_u16=take_u16, nets_rao=[nets[netuid] for netuid in paying])
     return [
         _fact("ROOT", "TAO", netuid, hotkey, owner, take_u16, change, take)

@@ -87,6 +87,7 @@ def netuid_of(key: str) -> int:
 
 
 SYSTEM_EVENTS = item_prefix("System", "Events")
+SYSTEM_EVENT_COUNT = item_prefix("System", "EventCount")
 SYSTEM_NUMBER = item_prefix("System", "Number")
 TIMESTAMP_NOW = item_prefix("Timestamp", "Now")
 NETWORKS_ADDED = item_prefix(SUBTENSOR, "NetworksAdded")

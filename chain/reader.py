@@ -14,6 +14,15 @@ from dataclasses import dataclass, field
 
 from chain import epochs, keys
 from chain.admission import admitted_era
+from chain.consistency import (
+    OWNER_EVENTS,
+    Seen,
+    check_events,
+    check_owners,
+    check_subnets,
+    check_time,
+    unmoved,
+)
 from chain.epochs import SUBTENSOR, EpochBlock
 from chain.eras import Era, RootDividends, era_of, pricing_of
 from chain.event_values import named
@@ -58,8 +67,6 @@ from chain.window import Opened, Window
 log = logging.getLogger(__name__)
 
 ROOT = 0
-# The year 2109; more is no time but a wrong answer.
-TIMESTAMP_MS_MAX = 1 << 42
 # Blocks of twelve seconds in a day: how often every position is read anew.
 ENUMERATE_EVERY = 7200
 WINDOW_BLOCKS = 32
@@ -81,6 +88,7 @@ class _Step:
     events: list[Event]
     told: list[StakeEventFact]
     netuids: list[int]
+    last_steps: dict[int, int]
     epochs: list[int]
     swaps: list[Swap]
     following: frozenset[Following]
@@ -138,6 +146,7 @@ class ChainReader:
         self._owners: dict[str, str] = {}
         self._migrations_due = False
         self._timestamp_ms = 0
+        self._seen: Seen | None = None
         self.parent_hash = ""
         self._spec_version: int | None = None
 
@@ -156,7 +165,7 @@ class ChainReader:
             self._proved = {}
             self._spec_version = self._executed_by(self.parent_hash) if number else None
         self._migrations_due = False
-        self._timestamp_ms = 0
+        self._timestamp_ms, self._seen = 0, None
         self._window.forget()
         return differences({}, self.holdings)
 
@@ -175,7 +184,7 @@ class ChainReader:
         :param timestamp_ms: its time, which the next one must be after.
         """
         self.parent_hash, self.holdings, self._spec_version = parent_hash, holdings, spec_version
-        self._timestamp_ms = timestamp_ms
+        self._timestamp_ms, self._seen = timestamp_ms, None
         self._proved = {}
         self._window.forget()
         for spec, metadata in runtimes.items():
@@ -249,6 +258,7 @@ class ChainReader:
                 self._settle_refunds(step, epoch_block)
                 holdings = self._step_holdings(step)
                 step.facts.shares = differences(self.holdings, holdings)
+                self._check(step)
                 self._add_stake_events(step)
                 self._add_prices(step)
                 self._add_provenance(step)
@@ -261,6 +271,7 @@ class ChainReader:
         self._migrations_due = step.marks.everything_next
         self._timestamp_ms = step.facts.timestamp_ms
         self._owners = self._owners_after(step)
+        self._seen = Seen(step.last_steps, self._owners)
         return step.facts
 
     def _add_provenance(self, step: _Step) -> None:
@@ -280,11 +291,16 @@ class ChainReader:
         era = era_of(spec_version) or self._eras.get(spec_version)
         return [
             keys.SYSTEM_EVENTS,
+            keys.SYSTEM_EVENT_COUNT,
             keys.TIMESTAMP_NOW,
             *(keys.by_netuid("LastMechansimStepBlock", netuid) for netuid in netuids if netuid != ROOT),
             *(keys.by_hotkey("Owner", hotkey) for hotkey in self.hotkeys),
-            *denominator_keys(sorted(self.holdings), safe_float=bool(era and era.safe_float_shares)),
+            *denominator_keys(self._pools(netuids), safe_float=bool(era and era.safe_float_shares)),
         ]
+
+    def _pools(self, netuids: Iterable[int]) -> list[Pool]:
+        """Every pool of our keys, also those that nobody has a share of yet: the first one shows there."""
+        return sorted({*self.holdings, *((hotkey, netuid) for hotkey in self.hotkeys for netuid in netuids)})
 
     def _open(self, number: int) -> _Step:
         opened = self._window.open(number, self.parent_hash, self.until, self._wanted)
@@ -305,13 +321,11 @@ class ChainReader:
         if events_hex is None:
             raise MissingRead(f"block {number}: its events are not there")
         events = decoder.events(events_hex)
+        check_events(number, events, opened.state.amount(keys.SYSTEM_EVENT_COUNT))
         rules = era.rules_of(opened.spec_version)
         told = stake_events(events, rules)
         timestamp_ms = opened.state.amount(keys.TIMESTAMP_NOW)
-        if not self._timestamp_ms < timestamp_ms < TIMESTAMP_MS_MAX:
-            raise SourceError(
-                f"block {number}: {timestamp_ms} ms is no time of a block after one of {self._timestamp_ms} ms"
-            )
+        check_time(number, header, timestamp_ms, self._timestamp_ms)
         return _Step(
             facts=BlockFacts(number, opened.hash, self.parent_hash, timestamp_ms, opened.spec_version),
             era=era,
@@ -321,12 +335,29 @@ class ChainReader:
             events=events,
             told=told,
             netuids=opened.netuids,
+            last_steps={
+                netuid: opened.state.amount(keys.by_netuid("LastMechansimStepBlock", netuid))
+                for netuid in opened.netuids
+                if netuid != ROOT
+            },
             epochs=_epochs(opened),
             swaps=[swap for swap in swaps(events) if swap.old in self.hotkeys],
             following=self.following,
             migrated=self._migrations_due or self._spec_version not in (None, opened.spec_version),
             marks=touched(events, {}, rules, told),
         )
+
+    def _check(self, step: _Step) -> None:
+        """Hold what the node said of the block against itself and the block before."""
+        number = step.facts.number
+        if not step.migrated:
+            check_subnets(number, self._seen, step.last_steps, step.events)
+            check_owners(number, self._seen, self._owners_after(step), self.holdings, step.events)
+        changed = {(share.hotkey, share.netuid, share.coldkey) for share in step.facts.shares}
+        if not step.swaps and not step.migrated:
+            step.facts.doubts += [
+                f"block {number}: {doubt}" for doubt in unmoved(step.legs, changed, step.credited)
+            ]
 
     def _refuse_lost_epochs(self, step: _Step) -> None:
         """A subnet that ends in the block of its epoch takes with it what storage said of the dividends."""
@@ -436,8 +467,7 @@ class ChainReader:
 
     def _owners_before(self, step: _Step) -> dict[str, str]:
         """Owners before the block, read only where the reader does not know them and a swap may have changed them."""
-        swapped = ("ColdkeySwapped", "HotkeySwapped", "HotkeySwappedOnSubnet")
-        if self._owners or not any(event.is_a(SUBTENSOR, *swapped) for event in step.events):
+        if self._owners or not any(event.is_a(SUBTENSOR, *OWNER_EVENTS) for event in step.events):
             return self._owners
         return self._owners_in(step.before, self.hotkeys)
 
@@ -492,6 +522,7 @@ class ChainReader:
             if pool not in unsaid
             and (pool in earning or pool not in block.pairs)
             and (len(sales) == 1 or not found[pool])
+            and (not found[pool] or pool in earning or epochs.confirms_refund(block, *pool))
         ]
         owners = {**self._owners_after(step), **self._owners_before(step)}
         step.facts.doubts += [
@@ -568,7 +599,8 @@ class ChainReader:
             else:
                 holders.pop(coldkey, None)
         try:
-            for pool, holders in holdings.items():
+            for pool in self._pools(step.netuids):
+                holders = holdings.get(pool, {})
                 stored = denominator_as_stored(step.after, pool, safe_float=step.safe_float)
                 if pool in pools or self._proved.get(pool) != stored:
                     check_pool(step.facts.number, pool, holders, denominator(step.after, pool))

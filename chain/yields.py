@@ -245,7 +245,7 @@ def _proved(change: PoolChange, owner: str, options: Sequence[_Option]) -> tuple
     and take are minted one after the other to the same owner. The smaller take is chosen then; the rao in doubt is the
     owner's own either way.
     """
-    proof, proved = Proof.POOL, [one for one in options if _pool_confirms(change, one.made)]
+    proof, proved = Proof.POOL, [one for one in options if pool_confirms(change, one.made)]
     if not proved or _differ(proved):
         sharp = [one for one in proved or options if _share_confirms(change, owner, one.made)]
         if not proved or (sharp and not _differ(sharp)):
@@ -289,7 +289,7 @@ def _replayed(change: PoolChange, made: Collection[Credit]) -> Pool:
     return pool
 
 
-def _pool_confirms(change: PoolChange, made: Collection[Credit]) -> bool:
+def pool_confirms(change: PoolChange, made: Collection[Credit]) -> bool:
     """Say whether the credits and then the block's stake events give the chain's value and denominator."""
     made = list(made)
     refund = change.grown - change.moved - sum(rao for _, rao in made)
@@ -332,7 +332,7 @@ def root_takes(change: PoolChange, *, owner: str, take_u16: int, nets_rao: Seque
         for choice in choices
     }
     proof = Proof.POOL
-    proved = [choice for choice in choices if _pool_confirms(change, made[choice])]
+    proved = [choice for choice in choices if pool_confirms(change, made[choice])]
     if not proved:
         proof = Proof.SHARES
         proved = [choice for choice in choices if _share_confirms(change, owner, made[choice])]

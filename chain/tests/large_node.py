@@ -65,7 +65,12 @@ class LargeChain:
             account = decode_address(address(f"owner of {hotkey}"))
             self.state[keys.by_hotkey("Owner", hotkey)] = "0x" + account.hex()
         # What `value` makes up for each block is listed, too.
-        made_up = (keys.SYSTEM_NUMBER, keys.SYSTEM_EVENTS, keys.TIMESTAMP_NOW)
+        made_up = (
+            keys.SYSTEM_NUMBER,
+            keys.SYSTEM_EVENTS,
+            keys.SYSTEM_EVENT_COUNT,
+            keys.TIMESTAMP_NOW,
+        )
         self._sorted = sorted([*self.state, *made_up])
         self._hashes: list[str] = []
         self._headers: dict[str, dict[str, Any]] = {}
@@ -95,6 +100,10 @@ class LargeChain:
             return _le(_BEGINS_MS + number * SECONDS_PER_BLOCK * 1000, 8)
         if key == keys.SYSTEM_EVENTS:
             return self._events[number % len(self._events)]
+        if key == keys.SYSTEM_EVENT_COUNT:
+            # Between 64 and 16,383 events are counted in two bytes, above two bits of mode.
+            first = bytes.fromhex(self._events[number % len(self._events)][2:6])
+            return _le(int.from_bytes(first, "little") >> 2, 4)
         return self.state.get(key)
 
     def answer(self, method: str, params: list[Any]) -> Any:

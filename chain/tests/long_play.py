@@ -34,6 +34,7 @@ class LongPlay(Play):
         quiet = self._states[self.blocks[self._quiet_block()]["hash"]][0]
         one = bytes.fromhex(quiet[keys.SYSTEM_EVENTS][2:])
         assert one[0] == 1 << 2, "the quiet block has one event"
+        self._event_count = events
         self._events = "0x" + (_compact(events) + one[1:] * events).hex()
         self._timestamp = int.from_bytes(bytes.fromhex(state[keys.TIMESTAMP_NOW][2:]), "little")
 
@@ -54,6 +55,8 @@ class LongPlay(Play):
     def _value(self, number: int, key: str, recorded: str | None) -> str | None:
         if key == keys.SYSTEM_NUMBER:
             return "0x" + number.to_bytes(4, "little").hex()
+        if key == keys.SYSTEM_EVENT_COUNT:
+            return "0x" + self._event_count.to_bytes(4, "little").hex()
         if key == keys.TIMESTAMP_NOW:
             at = self._timestamp + (number - self.recorded) * SECONDS_PER_BLOCK * 1000
             return "0x" + at.to_bytes(8, "little").hex()

@@ -285,6 +285,7 @@ class ModelChain:
         world = self.world
         world.system_number.put(world.number)
         world.system_events.put(events)
+        world.system_event_count.put(len(world.events))
         world.storage.close_block(world.number)
         digest = hashlib.blake2b(f"{self.seed}/{world.number}".encode(), digest_size=32)
         for part in extrinsics:

@@ -140,6 +140,7 @@ class World:
 
         self.system_number = Map(storage, "Number", (), unsigned(4), 0, "System")
         self.system_events = Map(storage, "Events", (), bytes.hex, b"", "System")
+        self.system_event_count = Map(storage, "EventCount", (), unsigned(4), 0, "System")
         self.now = Map(storage, "Now", (), unsigned(8), 0, "Timestamp")
         self.networks = by_netuid("NetworksAdded", 1)
         self.registered_at = by_netuid("NetworkRegisteredAt")
