@@ -791,6 +791,28 @@ class Gap(models.Model):
                 ),
                 name="gap_unrecoverable_is_accepted",
             ),
+            models.CheckConstraint(
+                condition=Q(
+                    kind__in=[
+                        *("READ_MISSING", "METHODS_DISAGREE", "POSITIONS_DISAGREE", "UNKNOWN_RUNTIME"),
+                        *("UNSUPPORTED", "UNACCOUNTED", "MISSING_BLOCKS", "RUN_ENDED", "BEHIND"),
+                    ]
+                ),
+                name="gap_of_known_kind",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["OPEN", "RESOLVED", "UNRECOVERABLE"]), name="gap_of_known_state"
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    blocks__isempty=False,
+                    blocks__lower_inf=False,
+                    blocks__upper_inf=False,
+                    blocks__startswith__gte=0,
+                ),
+                name="gap_of_some_blocks",
+            ),
+            models.CheckConstraint(condition=Q(reason__regex=r"\S"), name="gap_says_why"),
             # A block is lost once; what is known after it rests on one listing of positions. Of a stored block several
             # amounts can be open.
             ExclusionConstraint(

@@ -234,6 +234,32 @@ def test_ch6_the_database_keeps_a_gap_as_it_was_found(approver: User, sql: str) 
         cursor.execute(sql)
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("constraint", "values"),
+    [
+        ("gap_of_known_kind", ("NONSENSE", "[10,13)", "said", "OPEN")),
+        ("gap_of_known_state", ("BEHIND", "[10,13)", "said", "CLOSED")),
+        ("gap_of_some_blocks", ("BEHIND", "empty", "said", "OPEN")),
+        ("gap_of_some_blocks", ("BEHIND", "[10,)", "said", "OPEN")),
+        ("gap_of_some_blocks", ("BEHIND", "(,10]", "said", "OPEN")),
+        ("gap_of_some_blocks", ("BEHIND", "[-3,1)", "said", "OPEN")),
+        ("gap_says_why", ("BEHIND", "[10,13)", " \n", "OPEN")),
+    ],
+)
+def test_ch6_the_database_refuses_a_gap_of_nothing(constraint: str, values: tuple[str, ...]) -> None:
+    with (
+        pytest.raises(IntegrityError, match=constraint),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            "INSERT INTO chain_gap (kind, blocks, reason, state, detected_at, accepted_reason)"
+            " VALUES (%s, %s::int8range, %s, %s, now(), '')",
+            values,
+        )
+
+
 @pytest.mark.parametrize("end", ["RESOLVED", "UNRECOVERABLE"])
 def test_ch6_a_gap_that_ended_never_changes_again(approver: User, end: str) -> None:
     make_blocks(1, 9)
