@@ -72,7 +72,11 @@ class LongPlay(Play):
                 return block_hash(self.last) if self.last > self.recorded else last_hash
             case "chain_getHeader", [asked] if (number := self._number(asked)) is not None:
                 parent = last_hash if number == self.recorded + 1 else block_hash(number - 1)
-                made_up = {"number": hex(number), "parentHash": parent, "digest": {"logs": []}}
+                made_up: dict[str, Any] = {
+                    "number": hex(number),
+                    "parentHash": parent,
+                    "digest": {"logs": []},
+                }
                 return {**self.by_hash[last_hash]["header"], **made_up}
             case "chain_getBlock", [asked] if self._number(asked) is not None:
                 return {"block": {"header": self.answer("chain_getHeader", [asked]), "extrinsics": []}}
