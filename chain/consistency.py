@@ -127,11 +127,12 @@ def unmoved(legs: Iterable[StakeEventFact], changed: set[Position], touched: Ite
     :param touched: those that something else in the block may have changed back.
     """
     moved: dict[Position, int] = {}
+    explained = changed.union(touched)
     for leg in legs:
         at = (leg.hotkey, leg.netuid, leg.coldkey)
         moved[at] = moved.get(at, 0) + (leg.alpha_rao if leg.added else -leg.alpha_rao)
     return [
         f"stake events moved {rao} rao of {coldkey} on {hotkey} netuid {netuid}, and its share did not change"
         for (hotkey, netuid, coldkey), rao in sorted(moved.items())
-        if rao and (hotkey, netuid, coldkey) not in changed | set(touched)
+        if rao and (hotkey, netuid, coldkey) not in explained
     ]

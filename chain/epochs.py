@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from chain import keys
 from chain.eras import Era, RootDividends
 from chain.event_values import named
-from chain.facts import StakeEventFact, YieldFact
+from chain.facts import Position, StakeEventFact, YieldFact
 from chain.holdings import Holdings, Pool, denominator, denominator_keys, share, share_keys
-from chain.movements import Position, pool_legs
+from chain.keys import ROOT, SUBTENSOR
+from chain.movements import pool_legs
 from chain.refunds import refundable
 from chain.runtime import Decoder, Event, Extrinsic
 from chain.source import MissingRead
@@ -31,8 +32,6 @@ from chain.yields import (
     root_takes,
 )
 
-SUBTENSOR = "SubtensorModule"
-ROOT = 0
 # Before it, share pools began and ended otherwise (:class:`chain.shares.SharePool`).
 EARLY_POOLS_UNTIL = 244
 # Subnets beyond it are numbers of mechanisms: mechanism × 4096 + netuid (`get_mechanism_storage_index`).

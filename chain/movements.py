@@ -11,17 +11,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from chain import keys
-from chain.facts import ShareFact, StakeEventFact, YieldFact
+from chain.facts import Position, ShareFact, StakeEventFact, YieldFact
 from chain.holdings import Holdings, Pool, denominator, denominator_keys
+from chain.keys import ROOT
 from chain.limit_orders import order_legs
 from chain.runtime import Event, Extrinsic
 from chain.shares import NO_SHARE, Share, open_pool, worth_of
 from chain.stake_changes import ShareChange, Touched
 from chain.state import State
-
-ROOT = 0
-Position = tuple[str, int, str]
-"""Hotkey, netuid, coldkey."""
 
 # Worth of a share is floored; less than this is no change of stake.
 _ROUNDING_RAO = 2

@@ -23,10 +23,10 @@ from chain.consistency import (
     check_time,
     unmoved,
 )
-from chain.epochs import SUBTENSOR, EpochBlock
+from chain.epochs import EpochBlock
 from chain.eras import Era, RootDividends, era_of, pricing_of
 from chain.event_values import named
-from chain.facts import BlockFacts, HotkeyFact, ShareFact, StakeEventFact
+from chain.facts import BlockFacts, HotkeyFact, Position, ShareFact, StakeEventFact
 from chain.holdings import (
     Holdings,
     Pool,
@@ -40,8 +40,8 @@ from chain.holdings import (
     share_keys,
 )
 from chain.hotkeys import Following, Swap, addresses, after_swaps, on_subnet, swaps
+from chain.keys import ROOT, SUBTENSOR
 from chain.movements import (
-    Position,
     hidden_changes,
     hidden_positions,
     of_coldkeys,
@@ -66,7 +66,6 @@ from chain.window import Opened, Window
 
 log = logging.getLogger(__name__)
 
-ROOT = 0
 # Blocks of twelve seconds in a day: how often every position is read anew.
 ENUMERATE_EVERY = 7200
 WINDOW_BLOCKS = 32

@@ -14,8 +14,6 @@ from chain import keys
 from chain.source import Call, MissingRead, Source, SourceError, call_one
 from chain.state import PAGE_SIZE, BrokenChain, State, load
 
-ROOT = 0
-
 
 @dataclass(frozen=True)
 class Opened:
