@@ -1,20 +1,24 @@
 """What a sound answer to each read looks like, judged by the question and by what is already known of the chain.
 
-A header must hash to the hash it was asked by, so its number, parent and roots are proved; storage must be of the
-block and the keys asked for. What fails here is the node's fault and never reaches the reader.
+A header must hash to the hash it was asked by, so its number, parent and roots are proved, and extrinsics must be those
+that it names; storage must be of the block and the keys asked for. What fails here is the node's fault and never
+reaches the reader.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from chain import keys
+from chain.block_hashes import are_extrinsics_of, from_hex, header_hash
+from chain.state_proof import BadProof, proved_values
+from chain.units import SPEC_MAX
 
 NUMBERS_MAX = 10_000
+CHAIN_NAME_MAX = 80
 HASH = re.compile(r"0x[0-9a-f]{64}")
 _METADATA_MAGIC = "0x6d657461"
 
@@ -29,16 +33,18 @@ class NotHeld(Exception):
 
 @dataclass
 class Known:
-    """What is certain of the chain: its genesis hash (empty: not pinned yet) and the numbers of proved headers."""
+    """What is certain of the chain: its genesis hash (empty: not pinned yet), numbers and state roots of proved headers."""
 
     genesis_hash: str = ""
     numbers: dict[str, int] = field(default_factory=dict)
+    state_roots: dict[str, str] = field(default_factory=dict)
 
-    def learn(self, block_hash: str, number: int) -> None:
+    def learn(self, block_hash: str, number: int, state_root: str) -> None:
         """Remember a proved header; the oldest is forgotten."""
-        self.numbers[block_hash] = number
+        self.numbers[block_hash], self.state_roots[block_hash] = number, state_root
         if len(self.numbers) > NUMBERS_MAX:
-            self.numbers.pop(next(iter(self.numbers)))
+            oldest = next(iter(self.numbers))
+            del self.numbers[oldest], self.state_roots[oldest]
 
     def describe(self, block_hash: str) -> str:
         """Name a block by its number where that is known."""
@@ -63,37 +69,23 @@ def check_answer(method: str, params: list[Any], result: Any, known: Known) -> N
         raise Nonsense(f"its shape is wrong ({type(error).__name__})") from None
 
 
-def header_hash(header: Mapping[str, Any]) -> str:
-    """Hash a header as the chain does: BLAKE2b-256 of its SCALE encoding."""
-    logs = [_bytes(log) for log in header["digest"]["logs"]]
-    parts = [_bytes(header["parentHash"]), _compact(int(header["number"], 16)), _bytes(header["stateRoot"])]
-    parts += [_bytes(header["extrinsicsRoot"]), _compact(len(logs)), *logs]
-    return "0x" + hashlib.blake2b(b"".join(parts), digest_size=32).hexdigest()
-
-
-def _compact(number: int) -> bytes:
-    """SCALE's compact integer, as far as block numbers and counts go."""
-    for mode, bits in enumerate((6, 14, 30)):
-        if number < 1 << bits:
-            return (number << 2 | mode).to_bytes((1, 2, 4)[mode], "little")
-    body = number.to_bytes((number.bit_length() + 7) // 8, "little")
-    return bytes([(len(body) - 4) << 2 | 3]) + body
-
-
-def _bytes(text: str) -> bytes:
-    if not text.startswith("0x"):
-        raise Nonsense("a value is not in hex")
-    return bytes.fromhex(text[2:])
-
-
 def _require(sound: bool, otherwise: str) -> None:
     if not sound:
         raise Nonsense(otherwise)
 
 
+def is_chain_name(value: Any) -> bool:
+    """Whether it can be what a chain calls itself."""
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= CHAIN_NAME_MAX
+        and value.isprintable()
+        and not value.startswith("0x")
+    )
+
+
 def _check_chain(params: list[Any], result: Any, known: Known) -> None:
-    sound = isinstance(result, str) and 0 < len(result) <= 80 and not result.startswith("0x")
-    _require(sound, "it names no chain")
+    _require(is_chain_name(result), "it names no chain")
 
 
 def _check_properties(params: list[Any], result: Any, known: Known) -> None:
@@ -121,20 +113,22 @@ def _check_header(params: list[Any], result: Any, known: Known) -> None:
         raise NotHeld(f"has no {known.describe(params[0])}" if params else "has no header")
     if params:
         _require(header_hash(result) == params[0], f"its header is not that of {known.describe(params[0])}")
-        known.learn(params[0], int(result["number"], 16))
+        known.learn(params[0], int(result["number"], 16), result["stateRoot"])
 
 
 def _check_block(params: list[Any], result: Any, known: Known) -> None:
     _check_header(params, result and result["block"]["header"], known)
     extrinsics = result["block"]["extrinsics"]
+    _require(type(extrinsics) is list, "its body is no body")
     _require(
-        type(extrinsics) is list and all(text.startswith("0x") for text in extrinsics), "its body is no body"
+        are_extrinsics_of(result["block"]["header"], extrinsics),
+        f"its extrinsics are not those that the header of {known.describe(params[0])} names",
     )
 
 
 def _check_version(params: list[Any], result: Any, known: Known) -> None:
     spec_version = result["specVersion"]
-    _require(type(spec_version) is int and 0 < spec_version < 1 << 32, "it names no spec version")
+    _require(type(spec_version) is int and 0 < spec_version <= SPEC_MAX, "it names no spec version")
 
 
 def _check_metadata(params: list[Any], result: Any, known: Known) -> None:
@@ -165,8 +159,29 @@ def _check_storage(params: list[Any], result: Any, known: Known) -> None:
         control = values[keys.SYSTEM_NUMBER]
         if control is None:
             raise NotHeld(_pruned(block_hash, known))
-        number, proved = int.from_bytes(_bytes(control), "little"), known.numbers.get(block_hash)
+        number, proved = int.from_bytes(from_hex(control), "little"), known.numbers.get(block_hash)
         _require(proved is None or number == proved, f"it is the state of block {number}, not {proved}")
+
+
+def proved_storage(params: list[Any], result: Any, known: Known) -> list[dict[str, Any]]:
+    """Turn the read proof that was given for a question after storage into the answer to it.
+
+    :param params: the keys and the hash of a block whose header is known.
+    :raises Nonsense: it proves something else, or nothing.
+    :raises NotHeld: the node does not have the state.
+    """
+    wanted, block_hash = params
+    if result is None:
+        raise NotHeld(_pruned(block_hash, known))
+    try:
+        _require(result["at"] == block_hash, f"it is not of {known.describe(block_hash)}")
+        root = from_hex(known.state_roots[block_hash])
+        values = proved_values(root, result["proof"], wanted)
+    except BadProof as error:
+        raise Nonsense(f"it does not prove the storage of {known.describe(block_hash)}: {error}") from None
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise Nonsense(f"its shape is wrong ({type(error).__name__})") from None
+    return [{"block": block_hash, "changes": [[key, values[key]] for key in wanted]}]
 
 
 def emptiness_controls(
@@ -228,6 +243,10 @@ def same(method: str, one: Any, other: Any) -> bool:
     """Whether two nodes gave the same answer; what differs between sound nodes (proofs, key order) does not count."""
     if method == "chain_getBlock":
         return bool(one["block"] == other["block"])
+    if method == "state_getRuntimeVersion":
+        return bool(one["specVersion"] == other["specVersion"])
+    if method == "system_properties":
+        return bool((one or {}).get("ss58Format") == (other or {}).get("ss58Format"))
     if method == "state_queryStorageAt":
         return dict(one[0]["changes"]) == dict(other[0]["changes"])
     return bool(one == other)

@@ -28,7 +28,7 @@ from chain.queries import stored_runtimes
 from chain.reader import ChainReader
 from chain.runtime import UnknownRuntime
 from chain.runtime_services import admitted_eras
-from chain.services import check_identity, following_now
+from chain.services import check_identity, following_now, look_until
 from chain.source import Call, Source
 from chain.staging import Staged, Stretch, pack
 from chain.state import PositionsDisagree, UnsupportedEvent, read_identity
@@ -273,7 +273,13 @@ def _read_into(staged: list[Staged], source: _Watched, claim: Claim) -> None:
     staged.append(found)
     runtimes = stored_runtimes()
     for first, last in readable_ranges(claim.first, claim.last):
-        reader = ChainReader(source, claim.hotkeys, identity.ss58_prefix, eras=admitted_eras(), until=last)
+        reader = ChainReader(
+            source,
+            claim.hotkeys,
+            identity.ss58_prefix,
+            eras=admitted_eras(),
+            until=look_until(identity, last),
+        )
         # Only for the metadata, which the node need not send again with every chunk.
         reader.start_from_facts("", {}, runtimes | found.runtimes)
         stretch = Stretch(first, reader.start_from_chain(first - 1))

@@ -20,7 +20,7 @@ from chain.gap_queries import next_readable
 from chain.gap_services import close_filled_gaps, finish_run
 from chain.models import Gap, IngestRun
 from chain.queries import last_block
-from chain.services import check_fits, check_identity, our_hotkeys
+from chain.services import check_fits, check_identity, newest_confirmed, our_hotkeys
 from chain.source import Source
 from chain.state import read_identity
 
@@ -68,7 +68,7 @@ def start_backfill(
 ) -> Backfill:
     """Plan the blocks of first..last (both included) that are not stored yet, in chunks of `chunk_blocks`.
 
-    :param last: the finalized head when left out.
+    :param last: the newest confirmed block when left out.
     :param actor: who asks; None for the command line.
     :raises CannotBackfill: without the right, while another one is open, or when nothing is left to do.
     :raises CannotIngest: as serial ingestion of the same range.
@@ -82,7 +82,7 @@ def start_backfill(
     if not hotkeys:
         raise CannotBackfill("name at least one of your hotkeys with --hotkey SS58")
     identity = read_identity(source)
-    last = identity.finalized_block if last is None else last
+    last = newest_confirmed(identity) if last is None else last
     check_identity(identity, last)
     start = check_fits(source, first, last, sorted(set(hotkeys)))
     if start > last:
@@ -94,7 +94,7 @@ def start_backfill(
             first_block=start,
             last_block=last,
             hotkeys=sorted(set(hotkeys)),
-            source=source.name,
+            source=source.name[:200],
             runs_on=runs_on,
             parallel_max=parallel,
             ahead_max=2 * parallel + 2,
@@ -258,20 +258,28 @@ def cancel_backfill(*, backfill_id: int, actor: User | None, now: datetime) -> B
     return backfill
 
 
+def get_backfill(backfill_id: int) -> Backfill:
+    """Find a backfill. :raises CannotBackfill: there is none of that number; the message says which there are."""
+    return _found(Backfill.objects.filter(pk=backfill_id).first(), backfill_id)
+
+
+def _found(backfill: Backfill | None, backfill_id: int) -> Backfill:
+    if backfill is None:
+        newest = Backfill.objects.order_by("-pk").values_list("pk", flat=True)[:5]
+        there = f"the newest are {', '.join(map(str, newest))}" if newest else "there is none at all yet"
+        raise CannotBackfill(f"there is no backfill {backfill_id}; {there}")
+    return backfill
+
+
 def _locked(backfill_id: int) -> Backfill:
-    found = Backfill.objects.select_for_update().filter(pk=backfill_id).first()
-    if found is None:
-        raise CannotBackfill(f"there is no backfill {backfill_id}")
-    return found
+    return _found(Backfill.objects.select_for_update().filter(pk=backfill_id).first(), backfill_id)
 
 
 def _move(backfill_id: int, state: str, done: str, **changes: object) -> Backfill:
     """Change the state by compare-and-swap, so that two people cannot both do it."""
     before = [known for known, allowed in Backfill.TRANSITIONS.items() if state in allowed]
     moved = Backfill.objects.filter(pk=backfill_id, state__in=before).update(state=state, **changes)
-    backfill = Backfill.objects.select_related("run").filter(pk=backfill_id).first()
-    if backfill is None:
-        raise CannotBackfill(f"there is no backfill {backfill_id}")
+    backfill = _found(Backfill.objects.select_related("run").filter(pk=backfill_id).first(), backfill_id)
     if not moved:
         raise CannotBackfill(f"{backfill} is {backfill.get_state_display().lower()}; it cannot be {done} now")
     return backfill

@@ -7,12 +7,12 @@ was made in. What cannot be told from one node alone (a pool's reserves, say) ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from chain.event_values import named
-from chain.facts import Position, StakeEventFact
+from chain.facts import BlockFacts, Position, StakeEventFact
 from chain.holdings import Holdings
 from chain.keys import SUBTENSOR
 from chain.runtime import Event
@@ -24,15 +24,20 @@ TIMESTAMP_MS_MAX = 1 << 42
 _AURA_SLOT = "0x066175726120"
 # Slots last 12 s on mainnet, a quarter of a second on fast local chains.
 _SLOT_STEP_MS = 250
+# Nine decimals; what the largest column holds.
+RAO_MAX = (1 << 63) - 1
+_NUMBERS_MAX = {"sqrt_price": (1 << 128) - 1, "quote_weight": (1 << 63) - 1}
 OWNER_EVENTS = ("ColdkeySwapped", "HotkeySwapped", "HotkeySwappedOnSubnet")
+TAKE_EVENTS = ("DelegateAdded", "TakeDecreased", "TakeIncreased", *OWNER_EVENTS)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What is remembered of a block: when each subnet last had an epoch, as a block number, and who owns each key."""
+class Standing:
+    """What every block says: when each subnet last had an epoch, as a block number; of each of our keys, owner and take."""
 
     last_steps: Mapping[int, int]
     owners: Mapping[str, str]
+    takes_u16: Mapping[str, int]
 
 
 def check_time(number: int, header: Mapping[str, Any], timestamp_ms: int, before_ms: int) -> None:
@@ -68,40 +73,71 @@ def check_events(number: int, events: Sequence[Event], count: int) -> None:
         )
 
 
-def check_subnets(
-    number: int, before: Seen | None, last_steps: Mapping[int, int], events: Iterable[Event]
-) -> None:
-    """Prove that subnets come and go with events, and that no epoch ran of which the blocks before said nothing.
+def check_amounts(facts: BlockFacts) -> None:
+    """Prove that every amount can be one: there are 21 million TAO, and of no alpha more than a few times as many.
 
-    :raises SourceError: naming the subnet.
+    :raises SourceError: naming the value.
     """
-    if before is None:
-        return
-    told = {
-        name: {named(event, "netuid")[0] for event in events if event.is_a(SUBTENSOR, name)}
-        for name in ("NetworkAdded", "NetworkRemoved")
+    for kind in (facts.yields, facts.stake_events, facts.conversions, facts.prices):
+        for fact in kind:
+            for name, value in vars(fact).items():
+                most = RAO_MAX if name.endswith("_rao") else _NUMBERS_MAX.get(name)
+                if most is not None and value is not None and not 0 <= value <= most:
+                    raise SourceError(f"block {facts.number}: {value:.6g} is no {name.replace('_', ' ')}")
+
+
+def check_next(
+    number: int, here: Standing, following: Standing, events: Callable[[], Iterable[Event]]
+) -> None:
+    """Prove that a block hides no epoch and names no false owner or take, by what the next one says.
+
+    Subnets, owners and takes only change with an event, and the next block knows in which one each subnet last had an
+    epoch.
+
+    :param number: of the former.
+    :param events: reads those of the latter, which only matter where something changed.
+    :raises SourceError: naming the subnet or the key.
+    """
+    steps, others = here.last_steps, following.last_steps
+    odd = {
+        netuid
+        for netuid in steps.keys() | others.keys()
+        if steps.get(netuid) != others.get(netuid) and others.get(netuid) != number + 1
     }
-    came, went = last_steps.keys() - before.last_steps.keys(), before.last_steps.keys() - last_steps.keys()
-    for netuids, name, what in ((came, "NetworkAdded", "appeared"), (went, "NetworkRemoved", "vanished")):
-        if netuids - told[name]:
-            raise SourceError(f"block {number}: subnet {min(netuids - told[name])} {what} without an event")
-    renewed = told["NetworkAdded"] | told["NetworkRemoved"]
-    for netuid, step in sorted(last_steps.items()):
-        if netuid not in renewed and step not in {number, before.last_steps.get(netuid, number)}:
+    odd |= (others.keys() - steps.keys()) | {netuid for netuid, step in steps.items() if step > number}
+    disowned = {
+        hotkey for hotkey, owner in here.owners.items() if following.owners.get(hotkey, owner) != owner
+    }
+    retaken = {hotkey for hotkey, take in here.takes_u16.items() if following.takes_u16[hotkey] != take}
+    if not (odd or disowned or retaken):
+        return
+    told = list(events())
+    renewed = {
+        named(event, "netuid")[0] for event in told if event.is_a(SUBTENSOR, "NetworkAdded", "NetworkRemoved")
+    }
+    for netuid in sorted(odd - renewed):
+        raise SourceError(
+            f"block {number}: subnet {netuid} {_last_step(steps, netuid)}; of block {number + 1} the same node says it "
+            f"{_last_step(others, netuid)}. One of them hides something."
+        )
+    for hotkeys, kind, values, others_values, causes in (
+        (disowned, "owner", here.owners, following.owners, OWNER_EVENTS),
+        (retaken, "take", here.takes_u16, following.takes_u16, TAKE_EVENTS),
+    ):
+        if hotkeys and not any(event.is_a(SUBTENSOR, *causes) for event in told):
+            hotkey = min(hotkeys)
             raise SourceError(
-                f"block {number}: subnet {netuid} last had an epoch in block {step}, where the block before said "
-                f"{before.last_steps[netuid]}"
+                f"block {number}: the {kind} of {hotkey} is {values[hotkey]}, in the next block it is "
+                f"{others_values[hotkey]}, and no event says so"
             )
 
 
-def check_owners(
-    number: int,
-    before: Seen | None,
-    owners: Mapping[str, str],
-    holdings: Holdings,
-    events: Iterable[Event],
-) -> None:
-    """Prove that a key with stake has an owner, the one it had unless an event swapped it.
+def _last_step(steps: Mapping[int, int], netuid: int) -> str:
+    return f"last had an epoch in block {steps[netuid]}" if netuid in steps else "does not exist"
+
+
+def check_owners(number: int, owners: Mapping[str, str], holdings: Holdings, events: Iterable[Event]) -> None:
+    """Prove that a key with stake has an owner.
 
     :param owners: of each of our keys after the block, where it has one.
     :param holdings: before the block.
@@ -109,15 +145,9 @@ def check_owners(
     """
     if any(event.is_a(SUBTENSOR, *OWNER_EVENTS) for event in events):
         return
-    known = before.owners if before else {}
-    for hotkey in sorted({*known, *(hotkey for (hotkey, _), held in holdings.items() if held)}):
-        owner = owners.get(hotkey)
-        if owner is None or owner != known.get(hotkey, owner):
-            raise SourceError(
-                f"block {number}: the owner of {hotkey} is {owner or 'nobody'}"
-                + (f", and was {known[hotkey]} before" if hotkey in known else " although it has stake")
-                + "; no event says so"
-            )
+    for hotkey in sorted({hotkey for (hotkey, _), held in holdings.items() if held}):
+        if hotkey not in owners:
+            raise SourceError(f"block {number}: {hotkey} has stake and no owner")
 
 
 def unmoved(legs: Iterable[StakeEventFact], changed: set[Position], touched: Iterable[Position]) -> list[str]:

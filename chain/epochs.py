@@ -12,12 +12,14 @@ from chain import keys
 from chain.eras import Era, RootDividends
 from chain.event_values import named
 from chain.facts import Position, StakeEventFact, YieldFact
-from chain.holdings import Holdings, Pool, denominator, denominator_keys, share, share_keys
+from chain.holdings import Holdings, Pool, denominator, share, share_keys
 from chain.keys import ROOT, SUBTENSOR
-from chain.movements import pool_legs
-from chain.refunds import refundable
+from chain.movements import pool_legs, value_keys
+from chain.refunds import limited_sales
 from chain.runtime import Decoder, Event, Extrinsic
+from chain.shares import NO_SHARE
 from chain.source import MissingRead
+from chain.stake_changes import SILENT_ALPHA_FEES
 from chain.state import State
 from chain.yields import (
     Epoch,
@@ -28,12 +30,15 @@ from chain.yields import (
     Proof,
     Take,
     epoch_takes,
+    may_be_nothing,
     pool_confirms,
     root_takes,
 )
 
 # Before it, share pools began and ended otherwise (:class:`chain.shares.SharePool`).
 EARLY_POOLS_UNTIL = 244
+# A hundred alpha; fees are small parts of one.
+_SILENT_FEES_RAO_MAX = 10**11
 # Subnets beyond it are numbers of mechanisms: mechanism × 4096 + netuid (`get_mechanism_storage_index`).
 _SUBNETS_MAX = 4096
 
@@ -87,14 +92,6 @@ def pools_of(block: EpochBlock) -> set[Pool]:
     return {(hotkey, netuid) for hotkey, own in (*block.pairs, *block.others) for netuid in (own, ROOT)}
 
 
-def _pool_keys(block: EpochBlock, pools: Iterable[Pool]) -> list[str]:
-    pools = sorted(pools)
-    return [
-        *(keys.by_hotkey_netuid("TotalHotkeyAlpha", *pool) for pool in pools),
-        *denominator_keys(pools, safe_float=block.era.safe_float_shares),
-    ]
-
-
 def keys_before(block: EpochBlock) -> list[str]:
     """Keys to read in the parent's state."""
     return [
@@ -110,8 +107,8 @@ def keys_before(block: EpochBlock) -> list[str]:
             for hotkey, netuid in block.pairs
             if _emissions(block.events, netuid)
         ),
-        *_claim_keys(block),
-        *_pool_keys(block, pools_of(block)),
+        *_claim_keys(block, (*block.pairs, *block.others)),
+        *value_keys(pools_of(block), safe_float=block.era.safe_float_shares),
     ]
 
 
@@ -148,7 +145,8 @@ def keys_after(block: EpochBlock) -> list[str]:
             items.append(_last_epoch_value(netuid))
         wanted += [item(name) for item in items for name in block.names(hotkey, netuid)]
     pools = {(name, netuid) for hotkey, netuid in pools_of(block) for name in block.names(hotkey, netuid)}
-    return wanted + _claim_keys(block) + _pool_keys(block, pools)
+    wanted += _claim_keys(block, (*block.pairs, *block.others))
+    return wanted + value_keys(pools, safe_float=block.era.safe_float_shares)
 
 
 def yields(block: EpochBlock) -> list[YieldFact]:
@@ -162,17 +160,21 @@ def yields(block: EpochBlock) -> list[YieldFact]:
         if owner is None:
             # A key that was never registered: nothing can have been credited to it.
             continue
-        take_u16 = block.before.number(keys.by_hotkey("Delegates", hotkey))
-        if take_u16 is None:
-            take_u16 = block.decoder.default_u16(SUBTENSOR, "Delegates")
+        fraction = take_u16(block.before, hotkey, block.decoder)
         own = [netuid for netuid in block.netuids if (hotkey, netuid) in block.pairs]
         for netuid in own:
-            found += _alpha_pool_yields(block, hotkey, netuid, owner, take_u16)
+            found += _alpha_pool_yields(block, hotkey, netuid, owner, fraction)
         if block.era.root_dividends is RootDividends.TAO_STAKE:
             # Every subnet's epoch credits the one root pool, also those where the key is not ours.
-            paid = _root_pool_yields(block, hotkey, block.netuids, owner, take_u16)
+            paid = _root_pool_yields(block, hotkey, block.netuids, owner, fraction)
             found += [fact for fact in paid if fact.netuid in own]
     return found
+
+
+def take_u16(state: State, hotkey: str, decoder: Decoder) -> int:
+    """The part of dividends that a key takes, of 65,535: the runtime's default where none is stored."""
+    stored = state.number(keys.by_hotkey("Delegates", hotkey))
+    return decoder.default_u16(SUBTENSOR, "Delegates") if stored is None else stored
 
 
 def doubts(block: EpochBlock, found: Iterable[YieldFact]) -> list[str]:
@@ -198,6 +200,44 @@ def credited(block: EpochBlock) -> set[tuple[str, int, str]]:
     return found
 
 
+def told_pools(block: EpochBlock) -> list[Pool]:
+    """Pools that stake events changed and no epoch: what the events say is all that happened there."""
+    had_epochs = {*block.pairs, *block.others}
+    if block.netuids and block.era.root_dividends is RootDividends.TAO_STAKE:
+        had_epochs |= {(hotkey, ROOT) for hotkey in block.hotkeys}
+    return sorted({(leg.hotkey, leg.netuid) for leg in block.legs} - had_epochs)
+
+
+def told_keys(block: EpochBlock) -> list[str]:
+    """Keys to read in both states of the pools that no epoch changed, to hold their events against them."""
+    pools = told_pools(block)
+    return [*value_keys(pools, safe_float=block.era.safe_float_shares), *_claim_keys(block, pools)]
+
+
+def contradicted(block: EpochBlock) -> list[str]:
+    """Doubts about stake events whose amounts do not give the pool that the chain has, replayed bit for bit.
+
+    Where something else moved stake by an amount that nothing tells, nothing can be held against them.
+    """
+    if any(event.is_a(SUBTENSOR, "RootClaimed") for event in block.events):
+        return []
+    found = []
+    for hotkey, netuid in told_pools(block):
+        change = _change(block, hotkey, netuid, [])
+        unclear = change.disturbed or change.returnable_rao or change.silent_rao
+        if not unclear and (change.grown != change.moved or not pool_confirms(change, [])):
+            found.append(
+                f"{change.name}: stake events moved {change.moved} rao, and the pool's value and shares changed otherwise "
+                f"(by {change.grown} rao)"
+            )
+    return found
+
+
+def claimed_into(block: EpochBlock, hotkey: str, netuid: int) -> bool:
+    """Whether a claim of root dividends became stake on a pool, which then grew by more than its events say."""
+    return bool(_claims(block, hotkey, netuid))
+
+
 def confirms_refund(block: EpochBlock, hotkey: str, netuid: int) -> bool:
     """Whether a pool without a yield comes out bit for bit when its one limited sale gave back what the pool grew by."""
     change = _change(block, hotkey, netuid, [])
@@ -210,15 +250,17 @@ def _change(block: EpochBlock, hotkey: str, netuid: int, coldkeys: Collection[st
     after_hotkey = next(
         name for name in block.names(hotkey, netuid) if _pool_value(netuid)(name) == after_key
     )
-    legs = pool_legs(block.legs, (hotkey, netuid)) + _claims(block, hotkey, netuid)
+    claims = _claims(block, hotkey, netuid)
+    legs = pool_legs(block.legs, (hotkey, netuid)) + claims
     legs.sort(key=lambda leg: leg.event_index)
     held = denominator(block.before, (hotkey, netuid))
     if held.bits and block.before.raw(_pool_value(netuid)(hotkey)) is None:
         raise MissingRead(
             f"block {block.number}, {hotkey} on netuid {netuid}: the pool has {held} shares and no value"
         )
-    limited = refundable(legs, block.extrinsics, block.spec_version)
+    limited = limited_sales(legs, block.extrinsics, block.spec_version)
     unmoved = set() if swapped else set(coldkeys) - {leg.coldkey for leg in legs}
+    unsaid = _unsaid(block, hotkey, netuid) | _untold_claimants(block, hotkey, netuid, claims)
     return PoolChange(
         name=f"block {block.number}, {hotkey} on netuid {netuid}",
         before=PoolState(block.before.amount(_pool_value(netuid)(hotkey)), held),
@@ -228,11 +270,39 @@ def _change(block: EpochBlock, hotkey: str, netuid: int, coldkeys: Collection[st
         shares_after={coldkey: share(block.after, hotkey, netuid, coldkey) for coldkey in unmoved},
         safe_float=block.era.safe_float_shares,
         early=block.spec_version < EARLY_POOLS_UNTIL,
-        disturbed=swapped or any((h, n) == (hotkey, netuid) for h, n, _ in block.unsaid),
-        refundable=limited,
-        owner_moved=any(leg.coldkey in coldkeys for leg in legs)
-        or any((hotkey, netuid, coldkey) in block.unsaid for coldkey in coldkeys),
+        disturbed=swapped or bool(unsaid),
+        renamed=swapped,
+        returnable_rao=sum(legs[position].alpha_rao for position in limited),
+        silent_rao=_SILENT_FEES_RAO_MAX if legs and block.spec_version in SILENT_ALPHA_FEES else 0,
+        refundable=limited[0] if len(limited) == 1 else None,
+        owner_moved=any(leg.coldkey in coldkeys for leg in legs) or bool(unsaid.intersection(coldkeys)),
     )
+
+
+def _untold_claimants(
+    block: EpochBlock, hotkey: str, netuid: int, claims: Iterable[StakeEventFact]
+) -> set[str]:
+    """Who claimed root dividends and moved root stake too: how much of the claim became stake here nothing tells."""
+    if netuid == ROOT:
+        return set()
+    told = {leg.coldkey for leg in claims}
+    return {
+        coldkey
+        for _, coldkey in _claimants(block, hotkey)
+        if coldkey not in told
+        and share(block.after, hotkey, ROOT, coldkey) != block.holdings[hotkey, ROOT][coldkey]
+    }
+
+
+def _unsaid(block: EpochBlock, hotkey: str, netuid: int) -> set[str]:
+    """Whose share of a pool something changed that no event puts a number to."""
+    held = block.holdings.get((hotkey, netuid), {})
+    return {
+        coldkey
+        for key, subnet, coldkey in block.unsaid
+        if (key, subnet) == (hotkey, netuid)
+        and share(block.after, hotkey, netuid, coldkey) != held.get(coldkey, NO_SHARE)
+    }
 
 
 def _claimants(block: EpochBlock, hotkey: str) -> list[tuple[int, str]]:
@@ -249,10 +319,11 @@ def _claimed_key(hotkey: str, netuid: int, coldkey: str) -> str:
     return keys.by_netuid_hotkey("RootClaimed", netuid, hotkey) + keys.account_part(coldkey)
 
 
-def _claim_keys(block: EpochBlock) -> list[str]:
+def _claim_keys(block: EpochBlock, pools: Iterable[Pool]) -> list[str]:
     return [
         key
-        for hotkey, netuid in block.pairs
+        for hotkey, netuid in pools
+        if netuid != ROOT
         for _, coldkey in _claimants(block, hotkey)
         for key in (
             _claimed_key(hotkey, netuid, coldkey),
@@ -292,7 +363,7 @@ def _alpha_pool_yields(
         root_net = None
     change = _change(block, hotkey, netuid, [owner])
     paid = bool(alpha_net or root_net)
-    if not paid and not _must_prove_nothing(change):
+    if not paid and may_be_nothing(change):
         return []
     root_pool = _change(block, hotkey, ROOT, [])
     alpha, root = epoch_takes(
@@ -326,19 +397,6 @@ def _alpha_pool_yields(
     return found
 
 
-def _must_prove_nothing(change: PoolChange) -> bool:
-    """Whether a pool without a dividend grew, and by nothing but what the epoch can have credited to single holders.
-
-    An incentive or a cut mints shares for all of its growth; a dividend whose record is missing does not.
-    """
-    return (
-        change.grown != change.moved
-        and not change.disturbed
-        and not change.owner_moved
-        and change.refundable is None
-    )
-
-
 def _root_pool_yields(
     block: EpochBlock, hotkey: str, netuids: Sequence[int], owner: str, take_u16: int
 ) -> list[YieldFact]:
@@ -348,7 +406,7 @@ def _root_pool_yields(
     }
     paying = [netuid for netuid in netuids if nets[netuid]]
     change = _change(block, hotkey, ROOT, [owner])
-    if not paying and not _must_prove_nothing(change):
+    if not paying and may_be_nothing(change):
         return []
     takes = root_takes(change, owner=owner, take_u16=take_u16, nets_rao=[nets[netuid] for netuid in paying])
     return [

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chain.queries import last_block
-from chain.services import IngestBusy, IngestStopped, ingest_new_blocks
-from chain.source import Source, SourceError
+from chain.services import IngestBusy, IngestStopped, ingest_new_blocks, newest_confirmed
+from chain.source import BadNodes, Source, SourceError
 from chain.state import read_identity
 
 # A stop never waits longer than a block; a run is only a line in the list of runs.
@@ -22,7 +22,7 @@ RECONNECT_SECONDS_MAX = 60.0
 
 @dataclass(frozen=True)
 class Standing:
-    """Where following stands: the newest stored block, the chain's final head, and the age of the former."""
+    """Where following stands: the newest stored block, the newest confirmed one, and the age of the former."""
 
     block: int
     head: int
@@ -50,6 +50,7 @@ def follow(
     :param wait: sleeps so many seconds, or less when there is reason to stop.
     :param show: told where it stands, after each block and at each look for new ones.
     :param say: told of each time it had to wait or connect again, and why.
+    :raises BadNodes: an address is none, or too few nodes are named.
     :raises CannotIngest: another chain, another history, nothing stored.
     :raises IngestStopped: a block could not be proved; a gap says which and why.
     """
@@ -64,6 +65,8 @@ def follow(
         except IngestBusy as error:
             say(f"waiting: {error}")
             wait(max(poll_seconds, 1.0))
+        except BadNodes:
+            raise
         except (SourceError, IngestStopped) as error:
             if not isinstance(error, SourceError) and not isinstance(error.__cause__, SourceError):
                 raise
@@ -80,7 +83,7 @@ def _store_new(
     show: Callable[[Standing], None],
 ) -> bool:
     """Store what is new, at most a run of it. Tells whether there was anything."""
-    head = read_identity(source).finalized_block
+    head = newest_confirmed(read_identity(source))
     _show(head, clock, show)
 
     def progress(done: int, total: int) -> None:

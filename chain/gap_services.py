@@ -78,11 +78,13 @@ def record_doubts(*, run: IngestRun, blocks: Sequence[BlockFacts], now: datetime
 
 
 def finish_run(run: IngestRun, error: BaseException | str | None, *, now: datetime) -> None:
-    """End a run, and close every gap all of whose blocks are stored by now."""
+    """End a run, and close every gap all of whose blocks are stored by now. A run that ended stays as it ended."""
     run.status = IngestRun.Status.FAILED if error else IngestRun.Status.DONE
     run.error = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else error or ""
     run.finished_at = now
-    run.save(update_fields=["status", "error", "finished_at"])
+    IngestRun.objects.filter(pk=run.pk, status=IngestRun.Status.RUNNING).update(
+        status=run.status, error=run.error, finished_at=now
+    )
     close_filled_gaps(run=run, now=now)
 
 

@@ -16,6 +16,7 @@ class Condition(StrEnum):
     STALE = "STALE"
     DOUBTED = "DOUBTED"
     WRONG_CHAIN = "WRONG_CHAIN"
+    SAME_NODE = "SAME_NODE"
 
 
 @dataclass

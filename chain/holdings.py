@@ -61,32 +61,31 @@ def read_holdings(source: Source, hotkeys: Sequence[str], state: State, *, safe_
 
     :raises PositionsDisagree: when the shares of a pool do not add up to its denominator.
     """
-    formats = 1 + safe_float
-    prefixes = [
-        keys.by_hotkey(item, hotkey)
+    items = _SHARES[: 1 + safe_float]
+    prefixes = [keys.by_hotkey(item, hotkey) for hotkey in hotkeys for item in items]
+    listed = _list_keys(source, [keys.NETWORKS_ADDED, *prefixes], state.block_hash)
+    # Denominators are asked for by key: a list could leave out a whole pool, shares and denominator alike.
+    pools = {(hotkey, keys.netuid_of(key)) for hotkey in hotkeys for key in listed[keys.NETWORKS_ADDED]}
+    found = {
+        (hotkey, keys.share_key_parts(key)[1])
         for hotkey in hotkeys
-        for item in (*_SHARES[:formats], *_DENOMINATORS[:formats])
-    ]
-    listed = _list_keys(source, prefixes, state.block_hash)
-    load(source, (state, [key for found in listed.values() for key in found]))
-    holdings: Holdings = {}
+        for item in items
+        for key in listed[keys.by_hotkey(item, hotkey)]
+    }
+    wanted = [key for prefix in prefixes for key in listed[prefix]]
+    load(source, (state, [*wanted, *denominator_keys(sorted(pools | found), safe_float=safe_float)]))
+    holdings: Holdings = {pool: {} for pool in pools | found}
     for hotkey in hotkeys:
         # The older entry comes last and so wins, as it does on chain.
-        for item in reversed(_SHARES[:formats]):
+        for item in reversed(items):
             for key in listed[keys.by_hotkey(item, hotkey)]:
                 coldkey, netuid = keys.share_key_parts(key)
                 read = state.share if item == _SHARES[0] else state.safe_share
-                holdings.setdefault((hotkey, netuid), {})[coldkey] = read(key)
-        pools = {
-            keys.netuid_of(key): (state.share if item == _DENOMINATORS[0] else state.safe_share)(key)
-            for item in reversed(_DENOMINATORS[:formats])
-            for key in listed[keys.by_hotkey(item, hotkey)]
-        }
-        for netuid in {netuid for key, netuid in holdings if key == hotkey} | set(pools):
-            holders = holdings.setdefault((hotkey, netuid), {})
-            for coldkey in [coldkey for coldkey, held in holders.items() if not held.bits]:
-                del holders[coldkey]
-            check_pool(state.number_of_block, (hotkey, netuid), holders, pools.get(netuid, NO_SHARE))
+                holdings[hotkey, netuid][coldkey] = read(key)
+    for pool, holders in sorted(holdings.items()):
+        for coldkey in [coldkey for coldkey, held in holders.items() if not held.bits]:
+            del holders[coldkey]
+        check_pool(state.number_of_block, pool, holders, denominator(state, pool))
     return {pool: holders for pool, holders in holdings.items() if holders}
 
 

@@ -703,6 +703,7 @@ class Endpoint(models.Model):
         STALE = health.Condition.STALE, "Stale head"
         DOUBTED = health.Condition.DOUBTED, "Doubted"
         WRONG_CHAIN = health.Condition.WRONG_CHAIN, "Other chain"
+        SAME_NODE = health.Condition.SAME_NODE, "Same node"
 
     name = models.CharField(max_length=300, unique=True)
     position = models.PositiveIntegerField(

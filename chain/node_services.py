@@ -29,7 +29,7 @@ def open_nodes(urls: Sequence[str] = (), *, following: bool = False) -> Iterator
     The chain's genesis is pinned where one is stored already. However the work ends, how the nodes did is kept.
 
     :param following: leave out nodes whose finalized head lags or stands still.
-    :raises SourceError: an address is none, or too few nodes are named.
+    :raises BadNodes: an address is none, or too few nodes are named.
     """
     network = Network.objects.first()
     heads = Endpoint.objects.exclude(head_block=None).values_list("name", "head_block", "head_since")
@@ -37,6 +37,7 @@ def open_nodes(urls: Sequence[str] = (), *, following: bool = False) -> Iterator
         urls or configured_nodes(),
         genesis_hash=network.genesis_hash if network else "",
         agreement=settings.RAKEBACK_NODE_AGREEMENT,
+        proofs=settings.RAKEBACK_NODE_PROOFS,
         following=following,
         limits=Limits(read_seconds=settings.RAKEBACK_NODE_SECONDS_MAX),
         policy=Policy(head_seconds_max=settings.RAKEBACK_NODE_HEAD_SECONDS_MAX),

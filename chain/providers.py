@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 from chain.answers import Known, same
 from chain.health import Condition, Health
 from chain.runtime import UnknownRuntime
-from chain.source import Call, MissingRead, NodeSource, SourceError, WrongChain, call_one
+from chain.source import BadNodes, Call, MissingRead, NodeSource, SourceError, WrongChain, call_one
 from chain.state import BrokenChain, PositionsDisagree, UnsupportedEvent
 from chain.wire import Limits
 from chain.yields import MethodsDisagree
@@ -26,6 +27,9 @@ from chain.yields import MethodsDisagree
 T = TypeVar("T")
 
 _FINALIZED_HEAD = "chain_getFinalizedHead"
+_PEER_ID = "system_localPeerId"
+# One refusal may be a hiccup.
+_PEER_TRIES = 3
 
 
 class NoAnswer(SourceError):
@@ -89,6 +93,8 @@ class _Endpoint:
         self.rests_until = 0.0
         self.lacks_until = 0.0
         self.left_out = False
+        self._peer_id = ""
+        self._peer_tries = 0
         self._policy = policy
         self._timing = timing
 
@@ -103,6 +109,18 @@ class _Endpoint:
     def ask_genesis(self) -> str | SourceError:
         """Read the hash of block 0."""
         return self._tried(self.node.genesis_hash)
+
+    def is_the_same_as(self, other: _Endpoint) -> bool:
+        """Whether both lead to one node by what they call themselves; a node that does not say is its own."""
+        return bool(self._peer()) and self._peer() == other._peer()
+
+    def _peer(self) -> str:
+        if not self._peer_id and self._peer_tries < _PEER_TRIES:
+            self._peer_tries += 1
+            # Many public nodes do not answer it.
+            with suppress(SourceError):
+                self._peer_id = str(call_one(self.node, _PEER_ID) or "")
+        return self._peer_id
 
     def _ask(self, calls: Sequence[Call]) -> list[Any]:
         # A node that has not finalized a block yet could name one that will never be final.
@@ -176,6 +194,7 @@ class Providers:
         *,
         genesis_hash: str = "",
         agreement: int = 1,
+        proofs: bool = False,
         following: bool = False,
         limits: Limits | None = None,
         policy: Policy | None = None,
@@ -186,18 +205,25 @@ class Providers:
 
         :param genesis_hash: the chain's; empty pins what the nodes say, which must then be the same.
         :param agreement: how many nodes must give the same answer to every read, 1 or 2.
+        :param proofs: whether every value of storage must be proved by the header of its block.
         :param following: whether nodes with a stale head are left out.
         :param heads: finalized head and since when it stands, by node name, as an earlier process left them.
-        :raises SourceError: an address is none, or there are fewer nodes than must agree.
+        :raises BadNodes: an address is none, or there are fewer nodes than must agree, or one of them twice.
         """
         if agreement not in {1, 2} or len(urls) < agreement:
-            raise SourceError(f"{len(urls)} nodes are named, and {agreement} must agree: name more nodes")
+            raise BadNodes(f"{len(urls)} nodes are named, and {agreement} must agree: name more nodes")
         self._policy, self._timing = policy or Policy(), timing or Timing()
         self._known = Known(genesis_hash)
         self._agreement, self._following = agreement, following
         self._endpoints: list[_Endpoint] = []
         for position, url in enumerate(urls, 1):
-            node = NodeSource(url, limits=limits, known=self._known)
+            node = NodeSource(url, limits=limits, known=self._known, proofs=proofs)
+            for other in self._endpoints if agreement > 1 else []:
+                if other.node.server == node.server:
+                    raise BadNodes(
+                        f"{other.node.name} and {node.name} are one server, and {agreement} must agree: name nodes of "
+                        "two operators"
+                    )
             if any(other.node.name == node.name for other in self._endpoints):
                 node.name += f" (#{position})"
             health = Health(node.name, position)
@@ -243,6 +269,8 @@ class Providers:
                 for endpoint, outcome in self._at_once(asked, lambda endpoint: endpoint.ask(calls)):
                     if isinstance(outcome, SourceError):
                         refusals[endpoint.health.position] = outcome
+                    elif twin := self._twin(endpoint, [by for by, _ in given]):
+                        refusals[endpoint.health.position] = twin
                     else:
                         given.append((endpoint, outcome))
             if len(given) == self._agreement:
@@ -269,9 +297,20 @@ class Providers:
         self.answered_by = " and ".join(endpoint.health.name for endpoint, _ in given)
         return answers
 
+    def _twin(self, endpoint: _Endpoint, others: Sequence[_Endpoint]) -> SourceError | None:
+        """Why an answer does not count beside those of others: where two must agree, one node is not asked twice."""
+        for other in others if self._agreement > 1 else []:
+            if endpoint.is_the_same_as(other):
+                what = f"{endpoint.health.name}: is the same node as {other.health.name}"
+                endpoint.note(Condition.SAME_NODE, what)
+                return SourceError(what)
+        return None
+
     def _usable(self) -> list[_Endpoint]:
         """Nodes that may be asked at all."""
-        never = {Condition.WRONG_CHAIN, Condition.STALE} if self._following else {Condition.WRONG_CHAIN}
+        never = {Condition.WRONG_CHAIN, Condition.SAME_NODE}
+        if self._following:
+            never.add(Condition.STALE)
         return [e for e in self._endpoints if e.health.condition not in never and not e.left_out]
 
     def _passes(self) -> Iterator[list[_Endpoint]]:
@@ -332,7 +371,10 @@ class Providers:
                 endpoint.health.condition = Condition.HEALTHY
         for candidates in self._passes():
             outcomes = self._at_once(candidates, _Endpoint.ask_head)
-            heads = [(endpoint, head) for endpoint, head in outcomes if isinstance(head, Head)]
+            heads = []
+            for endpoint, head in outcomes:
+                if isinstance(head, Head) and not self._twin(endpoint, [by for by, _ in heads]):
+                    heads.append((endpoint, head))
             if len(heads) >= self._agreement:
                 break
         else:

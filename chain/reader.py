@@ -10,23 +10,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from chain import epochs, keys
 from chain.admission import admitted_era
 from chain.consistency import (
     OWNER_EVENTS,
-    Seen,
+    Standing,
+    check_amounts,
     check_events,
+    check_next,
     check_owners,
-    check_subnets,
     check_time,
     unmoved,
 )
 from chain.epochs import EpochBlock
 from chain.eras import Era, RootDividends, era_of, pricing_of
 from chain.event_values import named
-from chain.facts import BlockFacts, HotkeyFact, Position, ShareFact, StakeEventFact
+from chain.facts import BlockFacts, HotkeyFact, Position, ShareFact
 from chain.holdings import (
     Holdings,
     Pool,
@@ -39,29 +39,20 @@ from chain.holdings import (
     share,
     share_keys,
 )
-from chain.hotkeys import Following, Swap, addresses, after_swaps, on_subnet, swaps
+from chain.hotkeys import Following, addresses, after_swaps, on_subnet, swaps
 from chain.keys import ROOT, SUBTENSOR
 from chain.movements import (
-    hidden_changes,
-    hidden_positions,
     of_coldkeys,
     our_legs,
-    pool_legs,
-    refunds,
-    share_changes,
-    signed,
-    silent_positions,
-    value_keys,
 )
-from chain.pool_prices import price_keys, read_price
-from chain.refunds import limited_sales, without_refunds
-from chain.runtime import Decoder, Event, Extrinsic, UnknownRuntime, decoder_for
+from chain.pool_prices import price_keys
+from chain.runtime import Decoder, Event, UnknownRuntime, decoder_for
+from chain.settling import Owners, add_prices, add_stake_events, settle_refunds
 from chain.source import MissingRead, Source, SourceError, call_one
-from chain.stake_causes import Cause
-from chain.stake_changes import Touched, silent_changes, telling_extrinsics, touched
-from chain.stake_events import conversions, stake_events, unaccounted
+from chain.stake_changes import telling_extrinsics, touched
+from chain.stake_events import stake_events
 from chain.state import BrokenChain, PositionsDisagree, State, UnsupportedEvent, load, understanding
-from chain.tags import remarks, tags
+from chain.step import Proved, Step
 from chain.window import Opened, Window
 
 log = logging.getLogger(__name__)
@@ -71,53 +62,13 @@ ENUMERATE_EVERY = 7200
 WINDOW_BLOCKS = 32
 
 Decoders = Callable[[int, str, int], Decoder]
-# A denominator as stored, by the formats of its era.
-Proved = tuple[str | None, ...]
-
-
-@dataclass
-class _Step:
-    """One block while it is being read."""
-
-    facts: BlockFacts
-    era: Era
-    decoder: Decoder
-    before: State
-    after: State
-    events: list[Event]
-    told: list[StakeEventFact]
-    netuids: list[int]
-    last_steps: dict[int, int]
-    epochs: list[int]
-    swaps: list[Swap]
-    following: frozenset[Following]
-    migrated: bool
-    marks: Touched
-    extrinsics: dict[int, Extrinsic] = field(default_factory=dict)
-    legs: list[StakeEventFact] = field(default_factory=list)
-    touched: set[Position] = field(default_factory=set)
-    credited: set[Position] = field(default_factory=set)
-    proved: dict[Pool, Proved] = field(default_factory=dict)
-
-    @property
-    def spec_version(self) -> int:
-        """By whose rules the block is read."""
-        return self.era.rules_of(self.facts.spec_version)
-
-    @property
-    def safe_float(self) -> bool:
-        return self.era.safe_float_shares
-
-    @property
-    def followed(self) -> set[str]:
-        """Our keys, those that a swap of this block brings included."""
-        return {*addresses(self.following), *(swap.new for swap in self.swaps)}
 
 
 class ChainReader:
     """Follows the chain block by block for some hotkeys, starting from a state that was read or stored.
 
-    `until` is the last block that will be asked for; up to there the reader reads ahead.
+    `until` is the last block that may be asked for; up to there the reader reads ahead, and holds each block against the
+    next.
     """
 
     def __init__(
@@ -145,7 +96,6 @@ class ChainReader:
         self._owners: dict[str, str] = {}
         self._migrations_due = False
         self._timestamp_ms = 0
-        self._seen: Seen | None = None
         self.parent_hash = ""
         self._spec_version: int | None = None
 
@@ -164,7 +114,7 @@ class ChainReader:
             self._proved = {}
             self._spec_version = self._executed_by(self.parent_hash) if number else None
         self._migrations_due = False
-        self._timestamp_ms, self._seen = 0, None
+        self._timestamp_ms = 0
         self._window.forget()
         return differences({}, self.holdings)
 
@@ -183,7 +133,7 @@ class ChainReader:
         :param timestamp_ms: its time, which the next one must be after.
         """
         self.parent_hash, self.holdings, self._spec_version = parent_hash, holdings, spec_version
-        self._timestamp_ms, self._seen = timestamp_ms, None
+        self._timestamp_ms = timestamp_ms
         self._proved = {}
         self._window.forget()
         for spec, metadata in runtimes.items():
@@ -254,12 +204,15 @@ class ChainReader:
                 if step.epochs:
                     step.facts.yields = epochs.yields(epoch_block)
                     step.facts.doubts += epochs.doubts(epoch_block, step.facts.yields)
-                self._settle_refunds(step, epoch_block)
+                if not step.migrated and not step.swaps:
+                    step.facts.doubts += epochs.contradicted(epoch_block)
+                settle_refunds(self._source, step, epoch_block)
                 holdings = self._step_holdings(step)
                 step.facts.shares = differences(self.holdings, holdings)
                 self._check(step)
-                self._add_stake_events(step)
-                self._add_prices(step)
+                add_stake_events(self._source, step, self.holdings, lambda: self._owners_around(step))
+                add_prices(self._source, step)
+                check_amounts(step.facts)
                 self._add_provenance(step)
         except BaseException:
             # What was read ahead may be what was wrong.
@@ -270,10 +223,9 @@ class ChainReader:
         self._migrations_due = step.marks.everything_next
         self._timestamp_ms = step.facts.timestamp_ms
         self._owners = self._owners_after(step)
-        self._seen = Seen(step.last_steps, self._owners)
         return step.facts
 
-    def _add_provenance(self, step: _Step) -> None:
+    def _add_provenance(self, step: Step) -> None:
         step.facts.provider = getattr(self._source, "answered_by", "") or self._source.name
         if step.facts.touches_us:
             step.facts.payload = bytes.fromhex((step.after.raw(keys.SYSTEM_EVENTS) or "")[2:])
@@ -293,7 +245,7 @@ class ChainReader:
             keys.SYSTEM_EVENT_COUNT,
             keys.TIMESTAMP_NOW,
             *(keys.by_netuid("LastMechansimStepBlock", netuid) for netuid in netuids if netuid != ROOT),
-            *(keys.by_hotkey("Owner", hotkey) for hotkey in self.hotkeys),
+            *(keys.by_hotkey(item, hotkey) for item in ("Owner", "Delegates") for hotkey in self.hotkeys),
             *denominator_keys(self._pools(netuids), safe_float=bool(era and era.safe_float_shares)),
         ]
 
@@ -301,7 +253,7 @@ class ChainReader:
         """Every pool of our keys, also those that nobody has a share of yet: the first one shows there."""
         return sorted({*self.holdings, *((hotkey, netuid) for hotkey in self.hotkeys for netuid in netuids)})
 
-    def _open(self, number: int) -> _Step:
+    def _open(self, number: int) -> Step:
         opened = self._window.open(number, self.parent_hash, self.until, self._wanted)
         header = opened.header
         if not header or int(header["number"], 16) != number or header["parentHash"] != self.parent_hash:
@@ -316,16 +268,12 @@ class ChainReader:
             lambda: self.decoder(opened.spec_version, self.parent_hash),
         )
         decoder = self.decoder(opened.spec_version, self.parent_hash)
-        events_hex = opened.state.raw(keys.SYSTEM_EVENTS)
-        if events_hex is None:
-            raise MissingRead(f"block {number}: its events are not there")
-        events = decoder.events(events_hex)
-        check_events(number, events, opened.state.amount(keys.SYSTEM_EVENT_COUNT))
+        events = self._events(opened)
         rules = era.rules_of(opened.spec_version)
         told = stake_events(events, rules)
         timestamp_ms = opened.state.amount(keys.TIMESTAMP_NOW)
         check_time(number, header, timestamp_ms, self._timestamp_ms)
-        return _Step(
+        return Step(
             facts=BlockFacts(number, opened.hash, self.parent_hash, timestamp_ms, opened.spec_version),
             era=era,
             decoder=decoder,
@@ -334,31 +282,65 @@ class ChainReader:
             events=events,
             told=told,
             netuids=opened.netuids,
-            last_steps={
-                netuid: opened.state.amount(keys.by_netuid("LastMechansimStepBlock", netuid))
-                for netuid in opened.netuids
-                if netuid != ROOT
-            },
-            epochs=_epochs(opened),
+            last_steps=opened.last_steps,
+            epochs=opened.epochs,
             swaps=[swap for swap in swaps(events) if swap.old in self.hotkeys],
             following=self.following,
             migrated=self._migrations_due or self._spec_version not in (None, opened.spec_version),
             marks=touched(events, {}, rules, told),
         )
 
-    def _check(self, step: _Step) -> None:
-        """Hold what the node said of the block against itself and the block before."""
+    def _check(self, step: Step) -> None:
+        """Hold what the node said of the block against itself and the next."""
         number = step.facts.number
         if not step.migrated:
-            check_subnets(number, self._seen, step.last_steps, step.events)
-            check_owners(number, self._seen, self._owners_after(step), self.holdings, step.events)
+            check_owners(number, self._owners_after(step), self.holdings, step.events)
+        self._check_next(step)
         changed = {(share.hotkey, share.netuid, share.coldkey) for share in step.facts.shares}
         if not step.swaps and not step.migrated:
             step.facts.doubts += [
                 f"block {number}: {doubt}" for doubt in unmoved(step.legs, changed, step.credited)
             ]
 
-    def _refuse_lost_epochs(self, step: _Step) -> None:
+    def _check_next(self, step: Step) -> None:
+        """Hold the block against what the next one, if it may be asked for, says of the same things."""
+        number = step.facts.number + 1
+        if number > self.until or step.marks.everything_next:
+            return
+        try:
+            following = self._window.peek(number, step.facts.hash, self.until, self._wanted)
+        except MissingRead:
+            # Whoever reads that block will say so; this one must not be missing for it.
+            return
+        if following.spec_version != step.facts.spec_version:
+            return
+        check_next(
+            step.facts.number,
+            self._standing(step, step.after, step.last_steps),
+            self._standing(step, following.state, following.last_steps),
+            lambda: self._events(following),
+        )
+
+    def _standing(self, step: Step, state: State, last_steps: dict[int, int]) -> Standing:
+        hotkeys = addresses(step.following)
+        load(self._source, (state, [keys.by_hotkey("Delegates", hotkey) for hotkey in hotkeys]))
+        takes = {hotkey: epochs.take_u16(state, hotkey, step.decoder) for hotkey in hotkeys}
+        return Standing(last_steps, self._owners_in(state, hotkeys), takes)
+
+    def _events(self, opened: Opened) -> list[Event]:
+        """The events of a block, all of them.
+
+        :raises SourceError: they are not there, or not as many as the chain counted.
+        """
+        events_hex = opened.state.raw(keys.SYSTEM_EVENTS)
+        if events_hex is None:
+            raise MissingRead(f"block {opened.number}: its events are not there")
+        decoder = self.decoder(opened.spec_version, str(opened.header["parentHash"]))
+        events = decoder.events(events_hex)
+        check_events(opened.number, events, opened.state.amount(keys.SYSTEM_EVENT_COUNT))
+        return events
+
+    def _refuse_lost_epochs(self, step: Step) -> None:
         """A subnet that ends in the block of its epoch takes with it what storage said of the dividends."""
         removed = {
             named(event, "netuid")[0] for event in step.events if event.is_a(SUBTENSOR, "NetworkRemoved")
@@ -370,7 +352,7 @@ class ChainReader:
                     "went what the chain kept of the dividends. What our hotkeys earned in it cannot be told."
                 )
 
-    def _read_extrinsics(self, step: _Step) -> None:
+    def _read_extrinsics(self, step: Step) -> None:
         """Decode the extrinsics that touched stake of ours, or that alone say whose they touched."""
         telling = telling_extrinsics(step.events, step.spec_version)
         legs = our_legs(step.told, step.events, {}, step.followed)
@@ -385,7 +367,7 @@ class ChainReader:
         step.touched = {at for at in step.marks.positions if at[0] in step.followed}
         step.touched |= of_coldkeys(step.marks, self.holdings, step.netuids)
 
-    def _read_details(self, step: _Step) -> EpochBlock:
+    def _read_details(self, step: Step) -> EpochBlock:
         """Read what epochs, swaps and stake events need of the states before and after."""
         renamed = {
             (hotkey, netuid): swap.new
@@ -417,7 +399,8 @@ class ChainReader:
             extrinsics=step.extrinsics,
             unsaid=frozenset(step.touched - told),
         )
-        wanted_before = epochs.keys_before(block) if step.epochs else []
+        told_keys = epochs.told_keys(block)
+        wanted_before = [*(epochs.keys_before(block) if step.epochs else []), *told_keys]
         wanted_after = [
             *(epochs.keys_after(block) if step.epochs else []),
             *(
@@ -427,6 +410,7 @@ class ChainReader:
                 if netuid != ROOT
             ),
             *(keys.by_hotkey("Owner", swap.new) for swap in step.swaps),
+            *told_keys,
             *self._position_keys(step, step.touched | self._likely_credited(block)),
         ]
         load(self._source, (step.before, wanted_before), (step.after, wanted_after))
@@ -445,7 +429,7 @@ class ChainReader:
             and (netuid != ROOT or block.era.root_dividends is RootDividends.TAO_STAKE)
         }
 
-    def _position_keys(self, step: _Step, positions: Iterable[Position]) -> list[str]:
+    def _position_keys(self, step: Step, positions: Iterable[Position]) -> list[str]:
         """Keys of the positions and of their pools' denominators."""
         positions = sorted(positions)
         pools = sorted({(hotkey, netuid) for hotkey, netuid, _ in positions})
@@ -454,9 +438,9 @@ class ChainReader:
             *denominator_keys(pools, safe_float=step.safe_float),
         ]
 
-    # --- stake events, conversions, prices, remarks ---------------------------------------------------
+    # --- owners -----------------------------------------------------------------------------------------
 
-    def _owners_after(self, step: _Step) -> dict[str, str]:
+    def _owners_after(self, step: Step) -> dict[str, str]:
         return self._owners_in(step.after, addresses(step.following))
 
     def _owners_in(self, state: State, hotkeys: Sequence[str]) -> dict[str, str]:
@@ -464,121 +448,19 @@ class ChainReader:
         owners = {hotkey: state.account(keys.by_hotkey("Owner", hotkey)) for hotkey in hotkeys}
         return {hotkey: owner for hotkey, owner in owners.items() if owner is not None}
 
-    def _owners_before(self, step: _Step) -> dict[str, str]:
+    def _owners_around(self, step: Step) -> tuple[Owners, Owners]:
+        """Owners of our keys before and after the block."""
+        return self._owners_before(step), self._owners_after(step)
+
+    def _owners_before(self, step: Step) -> dict[str, str]:
         """Owners before the block, read only where the reader does not know them and a swap may have changed them."""
         if self._owners or not any(event.is_a(SUBTENSOR, *OWNER_EVENTS) for event in step.events):
             return self._owners
         return self._owners_in(step.before, self.hotkeys)
 
-    def _add_stake_events(self, step: _Step) -> None:
-        silent = self._silent_legs(step)
-        legs = sorted([*step.legs, *silent], key=lambda leg: leg.event_index)
-        step.facts.stake_events = signed(legs, step.extrinsics)
-        earning = {(fact.hotkey, fact.pool_netuid) for fact in step.facts.yields}
-        migrated = {(leg.hotkey, leg.netuid) for leg in silent if leg.cause == Cause.MIGRATION}
-        step.facts.doubts += [
-            f"block {step.facts.number}: a runtime upgrade changed positions on {hotkey} netuid {netuid} before the epoch "
-            "of the same block, so who held what when it paid cannot be told"
-            for hotkey, netuid in sorted(earning & migrated)
-        ]
-        # A node that hides an epoch or an event shows itself here: shares changed, and nothing it said explains it.
-        step.facts.doubts += [
-            f"block {step.facts.number}: the stake of {leg.coldkey} on {leg.hotkey} netuid {leg.netuid} "
-            f"{'grew' if leg.added else 'shrank'} by {leg.alpha_rao} rao, and no event or epoch of the block says why"
-            for leg in silent
-            if leg.cause == Cause.UNEXPLAINED
-        ]
-        if not legs:
-            return
-        # A coldkey swap in the block changes who owns a key; before it the old one may have sold.
-        after = self._owners_after(step)
-        for owners in ({**after, **self._owners_before(step)}, after):
-            arguments = (step.facts.stake_events, owners, step.events, step.spec_version)
-            for sale in conversions(*arguments):
-                if sale not in step.facts.conversions:
-                    step.facts.conversions.append(sale)
-            step.facts.doubts += [
-                doubt.reason for doubt in unaccounted(*arguments) if doubt.reason not in step.facts.doubts
-            ]
-        step.facts.conversions.sort(key=lambda sale: (sale.event_index, sale.netuid, sale.hotkey))
-        step.facts.remarks = remarks(step.events, step.extrinsics, step.legs)
-        step.facts.tags = tags(step.events, step.extrinsics, step.legs, step.facts.remarks)
-
-    def _settle_refunds(self, step: _Step, block: EpochBlock) -> None:
-        """Take what limits gave back off the sales that include it."""
-        limited = self._limited_sales(step)
-        if not limited:
-            return
-        wanted = value_keys(limited, safe_float=step.safe_float)
-        load(self._source, (step.before, wanted), (step.after, wanted))
-        unsaid = {(hotkey, netuid) for hotkey, netuid, _ in block.unsaid}
-        earning = {(fact.hotkey, fact.netuid) for fact in step.facts.yields if fact.side == "ALPHA"}
-        found = refunds(limited, step.legs, step.facts.yields, (step.before, step.after))
-        # Where an epoch may have credited what no yield tells, the refund cannot be told from it.
-        told = [
-            pool
-            for pool, sales in limited.items()
-            if pool not in unsaid
-            and (pool in earning or pool not in block.pairs)
-            and (len(sales) == 1 or not found[pool])
-            and (not found[pool] or pool in earning or epochs.confirms_refund(block, *pool))
-        ]
-        owners = {**self._owners_after(step), **self._owners_before(step)}
-        step.facts.doubts += [
-            f"block {step.facts.number}: a limited sale on {hotkey} netuid {netuid} shares the block with "
-            + ("other limited sales there" if len(sales) > 1 else "changes that no event names")
-            + ", so how much its limit gave back cannot be told"
-            for (hotkey, netuid), sales in limited.items()
-            if (hotkey, netuid) not in told and any(sale.coldkey == owners.get(hotkey) for sale in sales)
-        ]
-        refunded = {pool: found[pool] for pool in told}
-        step.legs = without_refunds(step.legs, refunded, step.extrinsics, step.spec_version)
-
-    def _limited_sales(self, step: _Step) -> dict[Pool, list[StakeEventFact]]:
-        """Sales by pool whose limit may have given alpha back."""
-        found = {}
-        for pool in sorted({(leg.hotkey, leg.netuid) for leg in step.legs}):
-            legs = pool_legs(step.legs, pool)
-            if sales := limited_sales(legs, step.extrinsics, step.spec_version):
-                found[pool] = [legs[position] for position in sales]
-        return found
-
-    def _silent_legs(self, step: _Step) -> list[StakeEventFact]:
-        """Stake that came or went without a stake event, valued and named."""
-        silent = silent_positions(step.facts.shares, step.legs, step.credited, step.marks)
-        hidden = hidden_positions(step.credited, step.legs, step.marks)
-        limited = self._limited_sales(step)
-        hidden = {} if step.swaps else {pool: at for pool, at in hidden.items() if pool not in limited}
-        pools = {(change.hotkey, change.netuid) for change in silent} | hidden.keys()
-        if not pools:
-            return []
-        wanted = value_keys(pools, safe_float=step.safe_float)
-        load(self._source, (step.before, wanted), (step.after, wanted))
-        states = (step.before, step.after)
-        changes = share_changes(
-            silent,
-            self.holdings,
-            step.legs,
-            states,
-            safe_float=step.safe_float,
-            rewritten=step.migrated and not step.epochs,
-        )
-        changes += hidden_changes(hidden, changes, step.legs, step.facts.yields, states)
-        return silent_changes(
-            step.events, step.extrinsics, changes, step.spec_version, migrated=step.migrated
-        )
-
-    def _add_prices(self, step: _Step) -> None:
-        pricing = pricing_of(step.spec_version)
-        netuids = {fact.netuid for fact in step.facts.yields} | {
-            fact.netuid for fact in step.facts.conversions
-        }
-        load(self._source, (step.after, [key for netuid in netuids for key in price_keys(pricing, netuid)]))
-        step.facts.prices = [read_price(step.after, pricing, netuid) for netuid in sorted(netuids)]
-
     # --- positions ------------------------------------------------------------------------------------
 
-    def _step_holdings(self, step: _Step) -> Holdings:
+    def _step_holdings(self, step: Step) -> Holdings:
         """Shares after the block: those touched are read, the rest carried, the sums proved."""
         if step.swaps:
             return self._swap_hotkeys(step)
@@ -613,7 +495,7 @@ class ChainReader:
             return {pool: holders for pool, holders in holdings.items() if holders}
         return holdings
 
-    def _must_enumerate(self, step: _Step) -> bool:
+    def _must_enumerate(self, step: Step) -> bool:
         """Whether every position is to be read anew: daily, after migrations, and where events name no positions."""
         return bool(
             step.migrated
@@ -623,7 +505,7 @@ class ChainReader:
             or step.marks.hotkeys & set(self.hotkeys)
         )
 
-    def _swap_hotkeys(self, step: _Step) -> Holdings:
+    def _swap_hotkeys(self, step: Step) -> Holdings:
         """Follow our keys through the block's swaps and read all their holders."""
         step.following = after_swaps(
             self.following,
@@ -644,14 +526,3 @@ class ChainReader:
             step.after,
             safe_float=step.safe_float,
         )
-
-
-def _epochs(opened: Opened) -> list[int]:
-    """Subnets whose epoch ran in the block, in the order in which the chain visits them: that of their storage keys."""
-    ran = [
-        netuid
-        for netuid in opened.netuids
-        if netuid != ROOT
-        and opened.state.amount(keys.by_netuid("LastMechansimStepBlock", netuid)) == opened.number
-    ]
-    return sorted(ran, key=lambda netuid: netuid.to_bytes(2, "little"))

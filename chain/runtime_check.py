@@ -19,7 +19,14 @@ from chain.runtime import RuntimeDecoder, Undecodable, UnknownRuntime, decoder_f
 from chain.segment import SegmentSource
 from chain.shares import NO_SHARE
 from chain.source import MissingRead, Source, SourceError, call_one
-from chain.state import BrokenChain, Identity, PositionsDisagree, UnsupportedEvent, read_identity
+from chain.state import (
+    BrokenChain,
+    Identity,
+    PositionsDisagree,
+    UnsupportedEvent,
+    read_identity,
+    understanding,
+)
 from chain.yields import MethodsDisagree
 
 Progress = Callable[[int, int], None]
@@ -155,7 +162,7 @@ def sample_of_segment(source: SegmentSource, *, spec_version: int | None) -> Sam
                 number,
                 header.last_block,
                 tuple(header.hotkeys),
-                read_identity(source),
+                source.identity,
             )
     raise RuntimeRefused(f"no block of {source.name} ran on runtime {spec}")
 
@@ -214,7 +221,8 @@ def _read(
             counted.update(stake_events=len(facts.stake_events), conversions=len(facts.conversions))
         if progress:
             progress(number - sample.start + 1, sample.last - sample.start + 1)
-    listed = reader.read_holdings(sample.last, reader.parent_hash, facts.spec_version)
+    with understanding(source, f"the holders at block {sample.last}"):
+        listed = reader.read_holdings(sample.last, reader.parent_hash, facts.spec_version)
     if unequal := _unequal(reader.holdings, listed):
         raise PositionsDisagree(f"block {sample.last}: {'; '.join(unequal[:10])}")
     if not epochs:

@@ -25,10 +25,10 @@ from chain.queries import followed_after, holdings_at, last_block, named_hotkeys
 from chain.reader import ChainReader
 from chain.runtime import UnknownRuntime
 from chain.runtime_services import admitted_eras, assume_runtime
-from chain.segment import SegmentHeader, SegmentSource, write_segment
+from chain.segment import SegmentHeader, SegmentSource, check_place, write_segment
 from chain.shares import NO_SHARE
 from chain.source import RecordingSource, Source, call_one
-from chain.state import BrokenChain, Identity, read_identity
+from chain.state import BrokenChain, Identity, read_identity, understanding
 from chain.storing import Metadata, store_baseline, store_blocks, store_network
 
 Progress = Callable[[int, int], None]
@@ -83,7 +83,7 @@ def ingest_segment(
 ) -> IngestReport:
     """Replay a segment, or the part of it from `first` to `last`, for the hotkeys its header names.
 
-    :raises BadSegment: the file is not a whole segment.
+    :raises BadSegment: the file is not a whole segment, or its header is not of what it recorded.
     :raises CannotIngest, IngestStopped: see there.
     """
     source = SegmentSource(path)
@@ -94,10 +94,10 @@ def ingest_segment(
         raise CannotIngest(
             f"{path} holds blocks {header.first_block} to {header.last_block}; {first} to {last} is not among them"
         )
-    if foreign := set(header.spec_versions) - source.recorded_specs():
+    if last_block() is None and first != header.first_block:
         raise CannotIngest(
-            f"{path} says it was recorded on runtime {min(foreign)} in its header but on "
-            f"{', '.join(map(str, sorted(source.recorded_specs()))) or 'none'} in what it recorded"
+            f"no block is stored yet, and {path} holds the state to begin with before block {header.first_block} only: "
+            "leave out --from"
         )
     admitted = admitted_eras()
     unknown = [spec for spec in header.spec_versions if not (era_of(spec) or admitted.get(spec))]
@@ -106,17 +106,6 @@ def ingest_segment(
             f"{path} holds blocks of runtime {unknown[0]}, which this version cannot read yet (it reads "
             f"{ERAS[0].first_spec} to {NEWEST_KNOWN_SPEC}). Prove it with manage.py check_runtime --segment {path}, or "
             "go on unproved with --assume-era, which marks the facts."
-        )
-    identity = read_identity(source)
-    for name in ("chain", "ss58_prefix"):
-        says, recorded = getattr(header, name), getattr(identity, name)
-        if says != recorded:
-            raise CannotIngest(
-                f"{path} says {name} {says!r} in its header but {recorded!r} in what it recorded"
-            )
-    if identity.genesis_hash != header.genesis_hash:
-        raise CannotIngest(
-            f"{path} says genesis {header.genesis_hash} in its header but {identity.genesis_hash} in what it recorded"
         )
     return ingest(source, first=first, last=last, hotkeys=header.hotkeys, progress=progress, assume=assume)
 
@@ -173,7 +162,7 @@ def _ingest(
     if start > last:
         return IngestReport(first, last, 0)
     run = IngestRun.objects.create(
-        source=source.name, first_block=start, last_block=last, started_at=now_utc()
+        source=source.name[:200], first_block=start, last_block=last, started_at=now_utc()
     )
     number, ranges = start, readable_ranges(start, last)
     stored_specs: set[int] = set()
@@ -186,7 +175,7 @@ def _ingest(
                 following_now() or hotkeys,
                 identity.ss58_prefix,
                 eras=admitted_eras(),
-                until=range_last,
+                until=look_until(identity, range_last),
             )
             begin = _start_reader(source, reader, identity, number, assume)
             for number in range(range_first, range_last + 1):
@@ -219,6 +208,11 @@ def _ingest(
         raise
     finish_run(run, None, now=now_utc())
     return IngestReport(first, last, sum(end - begin + 1 for begin, end in ranges))
+
+
+def look_until(identity: Identity, last: int) -> int:
+    """The last block to look at: one more than is to be stored, where it is final and nobody accepted it as lost."""
+    return min(last + 1, identity.finalized_block) if next_readable(last + 1) == last + 1 else last
 
 
 def _assuming(reader: ChainReader, number: int, assume: Assumption | None, read: Callable[[], T]) -> T:
@@ -288,7 +282,7 @@ def ingest_new_blocks(
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> IngestReport | None:
-    """Store the finalized blocks after the last stored one, at most `count_max`; None when there are none.
+    """Store the confirmed blocks after the last stored one, at most `count_max`; None when there are none.
 
     :raises CannotIngest: also while nothing is stored yet: where to begin is for a person to say.
     """
@@ -298,7 +292,7 @@ def ingest_new_blocks(
             "no blocks are stored yet. Say once where to begin: manage.py ingest --url … --from A --to B --hotkey …"
         )
     first = next_readable(stored.number + 1)
-    last = min(read_identity(source).finalized_block, first + count_max - 1)
+    last = min(newest_confirmed(read_identity(source)), first + count_max - 1)
     if last < first:
         return None
     return ingest(
@@ -309,6 +303,11 @@ def ingest_new_blocks(
         progress=progress,
         should_stop=should_stop,
     )
+
+
+def newest_confirmed(identity: Identity) -> int:
+    """The last block that another final one follows, which shows what the node may have hidden of it."""
+    return identity.finalized_block - 1
 
 
 def our_hotkeys() -> list[str]:
@@ -333,6 +332,16 @@ def check_identity(identity: Identity, last: int) -> None:
             f"this database holds the chain with genesis {pinned.genesis_hash}; the source serves "
             f"{identity.genesis_hash}. Use another RAKEBACK_HOME or database for another chain."
         )
+    if pinned:
+        for what, stored, served in (
+            ("name", pinned.name, identity.chain),
+            ("address prefix", pinned.ss58_prefix, identity.ss58_prefix),
+        ):
+            if stored != served:
+                raise CannotIngest(
+                    f"this database holds a chain of the {what} {stored!r}; the source says {served!r}. One of them is "
+                    "wrong: compare with another node before going on."
+                )
     if last > identity.finalized_block:
         raise CannotIngest(
             f"block {last} is not final yet: the finalized head is {identity.finalized_block}. "
@@ -397,11 +406,13 @@ def record_segment(
 
     :param eras: runtimes that were admitted, beside those known.
     :raises CannotIngest: the range is not final or not a range.
+    :raises OSError: no file can be written there.
     :raises SourceError, UnknownRuntime, BrokenChain, MethodsDisagree, PositionsDisagree, UnsupportedEvent:
         as while ingesting; no file is written.
     """
     if first < 1 or first > last:
         raise CannotIngest(f"blocks {first} to {last} are not a range; the first block must be 1 or later")
+    check_place(path)
     recorder = RecordingSource(source)
     identity = read_identity(recorder)
     if last > identity.finalized_block:
@@ -409,7 +420,9 @@ def record_segment(
             f"block {last} is not final yet: the finalized head is {identity.finalized_block}. "
             "Only finalized blocks are recorded."
         )
-    reader = ChainReader(recorder, hotkeys, identity.ss58_prefix, eras=eras, until=last)
+    reader = ChainReader(
+        recorder, hotkeys, identity.ss58_prefix, eras=eras, until=min(last + 1, identity.finalized_block)
+    )
     reader.start_from_chain(first - 1)
     spec_versions: set[int] = set()
     for number in range(first, last + 1):
@@ -417,7 +430,8 @@ def record_segment(
         spec_versions.add(spec_version)
         if progress:
             progress(number - first + 1, last - first + 1)
-    reader.read_holdings(last, reader.parent_hash, spec_version)
+    with understanding(recorder, f"the holders at block {last}"):
+        reader.read_holdings(last, reader.parent_hash, spec_version)
     header = SegmentHeader(
         chain=identity.chain,
         genesis_hash=identity.genesis_hash,
@@ -444,7 +458,8 @@ def check_positions(path: Path) -> PositionCheck:
     """Compare the stored positions with the full list of holders that a segment holds of its last block.
 
     :raises CannotIngest: the segment's last block is not stored, or is another one.
-    :raises BadSegment: the file is not a whole segment.
+    :raises BadSegment: the file is not a whole segment, or its header is not of what it recorded.
+    :raises SourceError, PositionsDisagree: the list is not in it, or is none.
     """
     source = SegmentSource(path)
     header = source.header
@@ -455,7 +470,9 @@ def check_positions(path: Path) -> PositionCheck:
     if (theirs := call_one(source, "chain_getBlockHash", number)) != block.hash:
         raise CannotIngest(f"block {number} is stored as {block.hash}, {path} says {theirs}")
     reader = ChainReader(source, followed_after(number), header.ss58_prefix, eras=admitted_eras())
-    chain, ours = reader.read_holdings(number, block.hash, block.runtime_id), holdings_at(number)
+    with understanding(source, f"the holders at block {number}"):
+        chain = reader.read_holdings(number, block.hash, block.runtime_id)
+    ours = holdings_at(number)
     differences = [
         f"{coldkey} on {hotkey} netuid {netuid}: stored {mine}, chain {theirs}"
         for hotkey, netuid in sorted({*chain, *ours})

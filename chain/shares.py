@@ -207,6 +207,19 @@ def same_number(pool: Pool, coldkey: str | None, stored: Share) -> bool:
     return bits == stored.bits
 
 
+def grew_otherwise(pool: Pool, coldkey: str, before: Share, after: Share) -> bool:
+    """Say whether a share grew by another amount than in a replay: by more than a rao and a millionth of the growth."""
+    if isinstance(pool, SafeFloatPool):
+        replayed = Share(*pool.shares.get(coldkey, safe_float.ZERO))
+        denominator = Share(*pool.denominator)
+    else:
+        replayed, denominator = Share(pool.shares.get(coldkey, 0)), Share(pool.denominator)
+    of = weights({"before": before, "after": after, "replayed": replayed, "all": denominator})
+    grown, expected = of["after"] - of["before"], of["replayed"] - of["before"]
+    off = abs(grown - expected)
+    return off * pool.value > of["all"] and off * 1_000_000 > max(abs(grown), abs(expected))
+
+
 def weights(shares: Mapping[str, Share]) -> dict[str, int]:
     """Shares as integers of one scale, exact, whichever formats they are stored in.
 
@@ -231,7 +244,9 @@ _DRIFT_SHARES_PARTS = 10**3
 def adds_up(shares: Collection[Share], denominator: Share) -> bool:
     """Say whether holders' shares are all of a pool: to the bit in U64F64, within the drift of SafeFloat else.
 
-    Before spec 244 the chain itself could let a few bits of an emptied pool drift; that is a gap, and no tolerance.
+    Before spec 244 a removal could burn more bits than its share had, which leaves less in the denominator than in the
+    shares. It only matters where everybody left a pool but for dust; who earned what there cannot be proved, so that is
+    a gap, and no tolerance.
     """
     if denominator.exponent is None and all(share.exponent is None for share in shares):
         return sum(share.bits for share in shares) == denominator.bits

@@ -19,7 +19,9 @@ from chain.answers import (
     check_controls,
     emptiness_controls,
     not_held,
+    proved_storage,
 )
+from chain.block_hashes import NO_STATE
 from chain.wire import (
     BadAddress,
     HungUp,
@@ -36,6 +38,7 @@ Call = tuple[str, list[Any]]
 
 SAID_MAX = 400
 _GENESIS: Call = ("chain_getBlockHash", [0])
+_STORAGE, _PROOF = "state_queryStorageAt", "state_getReadProof"
 # What a node answers to a batch that is more than it takes, or whose answers are more than it gives.
 _TOO_MUCH = frozenset({-32005, -32010, -32011})
 
@@ -50,6 +53,10 @@ class MissingRead(SourceError):
 
 class WrongChain(SourceError):
     """The node serves another chain than the one that is read. Asking again does not help."""
+
+
+class BadNodes(SourceError):
+    """The nodes cannot be asked as they are named. The same read never succeeds: name other nodes."""
 
 
 class Source(Protocol):
@@ -70,17 +77,17 @@ def call_one(source: Source, method: str, *params: Any) -> Any:
 def describe_url(url: str) -> str:
     """Name a node without the user, password, path or query of its URL, any of which may hold a key.
 
-    :raises SourceError: it is no address of a node.
+    :raises BadNodes: it is no address of a node.
     """
     return parse_address(url).name
 
 
 def parse_address(url: str) -> NodeAddress:
-    """Take a node's URL apart. :raises SourceError: it is none; the message does not quote it."""
+    """Take a node's URL apart. :raises BadNodes: it is none; the message does not quote it."""
     try:
         return NodeAddress.parse(url)
     except BadAddress as error:
-        raise SourceError(f"this is not the address of a node: {error}") from None
+        raise BadNodes(f"this is not the address of a node: {error}") from None
 
 
 class NodeSource:
@@ -91,14 +98,25 @@ class NodeSource:
     """
 
     def __init__(
-        self, url: str, *, limits: Limits | None = None, known: Known | None = None, name: str = ""
+        self,
+        url: str,
+        *,
+        limits: Limits | None = None,
+        known: Known | None = None,
+        name: str = "",
+        proofs: bool = False,
     ) -> None:
-        """Take the node's URL. :raises SourceError: it is none."""
+        """Take the node's URL.
+
+        :param proofs: whether every value of storage must come with a proof against the state root of its header.
+        :raises BadNodes: it is no address of a node.
+        """
         self._address = parse_address(url)
         self.name = name or self._address.name
         self.known = known or Known()
         self.round_trips = 0
         self._limits = limits or Limits()
+        self._proofs = proofs
         self._calls_max = self._limits.calls_max
         self._wire: Wire | None = None
         self._sent = 0
@@ -108,6 +126,11 @@ class NodeSource:
         """Who gave the last answer."""
         return self.name
 
+    @property
+    def server(self) -> tuple[str, int]:
+        """Host and port, see :attr:`NodeAddress.server`."""
+        return self._address.server
+
     def call_many(self, calls: Sequence[Call]) -> list[Any]:
         """Pipeline the calls; answers may come in any order.
 
@@ -115,6 +138,8 @@ class NodeSource:
         :raises WrongChain: the node serves another chain than the one pinned.
         :raises SourceError: it refused, broke, was silent, said too much or something that is no answer.
         """
+        if self._proofs:
+            calls = self._asking_for_proofs(calls)
         results: list[Any] = []
         for batch in self._batches(calls):
             results += self._answers(batch)
@@ -124,6 +149,23 @@ class NodeSource:
             except NotHeld as error:
                 raise MissingRead(self._shown(str(error))) from None
         return results
+
+    def _asking_for_proofs(self, calls: Sequence[Call]) -> list[Call]:
+        """The same questions, those after storage for its proof, which needs the header first.
+
+        :raises SourceError: a header seals no state, as only those of a local chain.
+        """
+        blocks = {params[1] for method, params in calls if method == _STORAGE}
+        unknown = sorted(blocks - self.known.state_roots.keys())
+        for batch in self._batches([("chain_getHeader", [block]) for block in unknown]):
+            self._answers(batch)
+        for block in blocks:
+            if self.known.state_roots[block] == NO_STATE:
+                raise self._fault(
+                    f"{self.known.describe(block)} seals no state, so nothing of it is proved. Only a local chain has "
+                    "such blocks: read it with RAKEBACK_NODE_PROOFS=0"
+                )
+        return [(_PROOF if method == _STORAGE else method, params) for method, params in calls]
 
     def genesis_hash(self) -> str:
         """Ask for the hash of block 0."""
@@ -211,8 +253,13 @@ class NodeSource:
             said = str(answer["error"]["message"])
             if lack := not_held(method, params, said, self.known):
                 raise MissingRead(self._shown(f"{lack} ({said})"))
-            raise self._fault(f"it refused {method}: {said}")
+            hint = (
+                ". Name a node that gives proofs, or set RAKEBACK_NODE_PROOFS=0" if method == _PROOF else ""
+            )
+            raise self._fault(f"it refused {method}: {said}{hint}")
         try:
+            if method == _PROOF:
+                return proved_storage(params, answer["result"], self.known)
             check_answer(method, params, answer["result"], self.known)
         except NotHeld as error:
             raise MissingRead(self._shown(str(error))) from None

@@ -33,6 +33,11 @@ class UnsupportedEvent(Exception):
 # As many keys as a node lists in one page; asked for at once, too.
 PAGE_SIZE = 1000
 
+# The widest number that is read is a u128.
+_NUMBER_BYTES_MAX = 16
+# Shares of 2^64 rao and of parts of one are far within; what is beyond would take forever to compute with.
+_EXPONENT_MAX = 100
+
 _REFUSALS = (SourceError, UnknownRuntime, BrokenChain, PositionsDisagree, UnsupportedEvent, MethodsDisagree)
 
 
@@ -151,7 +156,10 @@ class State:
 
 
 def _number(value_hex: str) -> int:
-    return int.from_bytes(bytes.fromhex(value_hex[2:]), "little")
+    data = bytes.fromhex(value_hex[2:])
+    if not 0 < len(data) <= _NUMBER_BYTES_MAX:
+        raise ValueError(f"{len(data)} bytes are no number")
+    return int.from_bytes(data, "little")
 
 
 def decode_safe_float(value_hex: str) -> Share:
@@ -159,8 +167,10 @@ def decode_safe_float(value_hex: str) -> Share:
     data = bytes.fromhex(value_hex[2:])
     if len(data) != 24:
         raise ValueError(f"a SafeFloat has 24 bytes, not {len(data)}")
-    mantissa = int.from_bytes(data[:16], "little")
-    return Share(mantissa, int.from_bytes(data[16:], "little", signed=True)) if mantissa else NO_SHARE
+    mantissa, exponent = int.from_bytes(data[:16], "little"), int.from_bytes(data[16:], "little", signed=True)
+    if not -_EXPONENT_MAX <= exponent <= _EXPONENT_MAX:
+        raise ValueError(f"no share has the exponent {exponent}")
+    return Share(mantissa, exponent) if mantissa else NO_SHARE
 
 
 def load(source: Source, *wants: tuple[State, Iterable[str]]) -> None:

@@ -11,6 +11,8 @@ import re
 RAO_PER_TAO = 10**9
 U64F64_ONE = 1 << 64
 BPS_WHOLE = 10_000
+# The chain counts blocks in 32 bits, and runtimes in as many, of which one less is stored.
+BLOCK_MAX, SPEC_MAX = (1 << 32) - 1, (1 << 31) - 1
 _AMOUNT = re.compile(r"(?P<sign>-?)(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.(?P<part>[0-9]{1,9}))?")
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from chain import keys
+from chain.keys import ROOT
 from chain.source import Call, MissingRead, Source, SourceError, call_one
 from chain.state import PAGE_SIZE, BrokenChain, State, load
 
@@ -25,6 +27,21 @@ class Opened:
     spec_version: int
     netuids: list[int]
     state: State
+
+    @cached_property
+    def last_steps(self) -> dict[int, int]:
+        """The block in which each subnet last had an epoch; the root network has none."""
+        return {
+            netuid: self.state.amount(keys.by_netuid("LastMechansimStepBlock", netuid))
+            for netuid in self.netuids
+            if netuid != ROOT
+        }
+
+    @property
+    def epochs(self) -> list[int]:
+        """Subnets whose epoch ran in the block, in the order in which the chain visits them: that of their storage keys."""
+        ran = [netuid for netuid, last in self.last_steps.items() if last == self.number]
+        return sorted(ran, key=lambda netuid: netuid.to_bytes(2, "little"))
 
 
 class Window:
@@ -47,12 +64,19 @@ class Window:
     def open(
         self, number: int, parent_hash: str, until: int, wanted: Callable[[int, Sequence[int]], list[str]]
     ) -> Opened:
+        """A block, which need not be kept any longer. :raises SourceError: see `peek`."""
+        opened = self.peek(number, parent_hash, until, wanted)
+        del self._blocks[number]
+        return opened
+
+    def peek(
+        self, number: int, parent_hash: str, until: int, wanted: Callable[[int, Sequence[int]], list[str]]
+    ) -> Opened:
         """A block, read now together with those up to `until` unless it was read ahead.
 
         :raises SourceError: a read could not be had.
         """
-        opened = self._blocks.pop(number, None)
-        if opened is None:
+        if number not in self._blocks:
             last = max(number, min(until, number + self._size - 1))
             try:
                 self._read(number, parent_hash, number if number <= self._single_until else last, wanted)
@@ -62,7 +86,7 @@ class Window:
                     raise
                 self._single_until = last
                 self._read(number, parent_hash, number, wanted)
-            opened = self._blocks.pop(number)
+        opened = self._blocks[number]
         self._complete(opened, wanted)
         return opened
 
@@ -70,9 +94,11 @@ class Window:
         """Read what appeared since the window was read, pools and keys, also for the blocks that follow."""
         if not opened.state.lacks(wanted(opened.spec_version, opened.netuids)):
             return
-        blocks = [opened, *self._blocks.values()]
         try:
-            load(self._source, *((one.state, wanted(one.spec_version, one.netuids)) for one in blocks))
+            load(
+                self._source,
+                *((one.state, wanted(one.spec_version, one.netuids)) for one in self._blocks.values()),
+            )
         except SourceError:
             # A later block's read may be the one at fault.
             load(self._source, (opened.state, wanted(opened.spec_version, opened.netuids)))

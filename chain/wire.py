@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -34,6 +35,7 @@ from websockets.uri import WebSocketURI
 
 CHUNK_BYTES = 65_536
 HANDSHAKE_BYTES_MAX = 65_536
+HOST_MAX, LABEL_MAX = 253, 63
 _DEFAULT_PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443}
 _AGAIN = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 # The library would log the path and the password of the address. This logger is nobody's child, so that no
@@ -103,6 +105,8 @@ class NodeAddress:
             raise BadAddress("it does not begin with ws://, wss://, http:// or https://")
         if not host or port == 0 or re.search(r"[\s\x00-\x1f\x7f]", url.strip()) or not url.isascii():
             raise BadAddress("it names no host, or holds a space or another sign that an address cannot have")
+        if not _is_host(host):
+            raise BadAddress("its host is none: names have parts of 1 to 63 characters, 253 in all")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         return cls(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme], target, user, password)
@@ -123,6 +127,11 @@ class NodeAddress:
         """The address without user, password, path or query, any of which may hold a key."""
         return f"{self.scheme}://{self.place}"
 
+    @property
+    def server(self) -> tuple[str, int]:
+        """Host and port in one spelling, so that two addresses of one server are seen to be so. No name is resolved."""
+        return _plain_host(self.host), self.port
+
     def __repr__(self) -> str:
         return f"NodeAddress({self.name})"
 
@@ -133,6 +142,28 @@ class NodeAddress:
             if len(secret) > 3:
                 text = text.replace(secret, "…").replace(unquote(secret), "…")
         return text
+
+
+def _is_host(host: str) -> bool:
+    """Whether it has the lengths of a name or number of a machine; whether there is one, a connection shows."""
+    if ":" in host:
+        return len(host) <= HOST_MAX
+    name = host.removesuffix(".")
+    return len(name) <= HOST_MAX and all(1 <= len(part) <= LABEL_MAX for part in name.split("."))
+
+
+def _plain_host(host: str) -> str:
+    host = host.lower().rstrip(".")
+    try:
+        # Also the old spellings of IPv4, 127.1 or 0x7f000001, which the system's resolver takes.
+        ip: IPv4Address | IPv6Address = IPv4Address(socket.inet_aton(host))
+    except OSError:
+        try:
+            ip = ip_address(host)
+        except ValueError:
+            return "localhost" if host.endswith(".localhost") else host
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return "localhost" if ip.is_loopback or ip.is_unspecified else str(ip)
 
 
 class Wire(Protocol):

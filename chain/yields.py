@@ -14,8 +14,11 @@ from enum import StrEnum
 
 from chain.addresses import decode_address
 from chain.facts import StakeEventFact
-from chain.shares import Pool, Share, open_pool, same_number
+from chain.shares import NO_SHARE, Pool, Share, grew_otherwise, open_pool, same_number, weights
 from chain.takes import FRACTION_BITS, split_dividend, take_range, takes_adding_to
+
+# Every write to a pool can cut off a rao; no block has as many.
+_NEAR_RAO = 1_000
 
 # Coldkey and rao in the order credited; None stands for all holders pro rata.
 Credit = tuple[str | None, int]
@@ -64,8 +67,14 @@ class PoolChange:
     safe_float: bool = False
     early: bool = False
     disturbed: bool = False
+    renamed: bool = False
+    """The key was swapped in the block, so before and after are not one pool's."""
     owner_moved: bool = False
     """The owner's share moved after the epoch too, so that it tells nothing of the take."""
+    returnable_rao: int = 0
+    """What limits may at most have given back of all such sales."""
+    silent_rao: int = 0
+    """What fees may at most have taken that no event names."""
     refundable: int | None = None
     """Position among `events` of the one sale whose limit may have given alpha back, which its event includes."""
 
@@ -238,6 +247,12 @@ def _adding_up(change: PoolChange, options: Sequence[_Option]) -> list[_Option]:
     return [one for one in options if sum(rao for _, rao in one.made) == change.grown - change.moved]
 
 
+def _within_reach(change: PoolChange, option: _Option) -> bool:
+    """Say whether the value that an option leaves unexplained can be what no event puts a number to."""
+    unexplained = change.grown - change.moved - sum(rao for _, rao in option.made)
+    return change.disturbed or -change.silent_rao <= unexplained <= change.returnable_rao
+
+
 def _proved(change: PoolChange, owner: str, options: Sequence[_Option]) -> tuple[_Option | None, Proof]:
     """The option that the pool confirms.
 
@@ -252,7 +267,12 @@ def _proved(change: PoolChange, owner: str, options: Sequence[_Option]) -> tuple
             proof, proved = Proof.SHARES, sharp
     touched = bool(change.events) or change.disturbed
     if touched and (not proved or _differ(proved)):
-        exact = _adding_up(change, proved or options) or proved or list(options)
+        possible = proved or [
+            one
+            for one in options
+            if not _share_denies(change, owner, one.made) and not _price_denies(change, one.made)
+        ]
+        exact = _adding_up(change, possible) or [one for one in possible if _within_reach(change, one)]
         likeliest = [one for one in exact if one.rank == 0] or exact
         if likeliest and not _differ(likeliest):
             proof, proved = (proof if proved else Proof.VALUE), likeliest
@@ -309,6 +329,50 @@ def _share_confirms(change: PoolChange, owner: str, made: Collection[Credit]) ->
     if owner not in change.shares_after or not any(coldkey == owner and rao for coldkey, rao in made):
         return False
     return same_number(_replayed(change, made), owner, change.shares_after[owner])
+
+
+def _share_denies(change: PoolChange, owner: str, made: Collection[Credit]) -> bool:
+    """Say whether the owner's share is far from what the credits give, although he moved no stake himself.
+
+    What others did before the epoch can shift its last digits, so it need not come out bit for bit here.
+    """
+    if owner not in change.shares_after or change.owner_moved:
+        return False
+    before = change.shares.get(owner, NO_SHARE)
+    return grew_otherwise(_replayed(change, made), owner, before, change.shares_after[owner])
+
+
+def may_be_nothing(change: PoolChange) -> bool:
+    """Say whether a pool of which no dividend is recorded can have earned none, without a look at single shares.
+
+    An incentive or a cut mints shares for all of its growth; a dividend whose record is missing does not.
+    """
+    if change.grown == change.moved:
+        return True
+    unclear = change.disturbed or change.owner_moved or change.returnable_rao or change.silent_rao
+    return bool(unclear) and not _price_denies(change, [])
+
+
+def _price_denies(change: PoolChange, made: Collection[Credit]) -> bool:
+    """Say whether the value of a share rose by far more or less than the dividend among the credits raises it.
+
+    Stake that comes or goes leaves that value as it is, so a dividend shows in it whatever else happened: as well as it
+    is known what the pool was worth when it was paid.
+    """
+    before, after = change.before, change.after
+    if change.renamed or not before.denominator.bits or not after.denominator.bits:
+        return False
+    of = weights({"before": before.denominator, "after": after.denominator})
+    risen = after.value * of["before"] - before.value * of["after"]
+    whole = before.value * of["after"]
+    if not whole:
+        return False
+    net = sum(rao for coldkey, rao in made if coldkey is None)
+    came = sum(rao for _, rao in made) + sum(event.alpha_rao for event in change.events if event.added)
+    went = sum(event.alpha_rao for event in change.events if not event.added)
+    worth = (min(before.value, after.value) - net - went, max(before.value, after.value) + came)
+    least, most = sorted(risen * value // whole for value in worth)
+    return not least - _NEAR_RAO <= net <= most + _NEAR_RAO
 
 
 def root_takes(change: PoolChange, *, owner: str, take_u16: int, nets_rao: Sequence[int]) -> list[Take]:

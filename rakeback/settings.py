@@ -193,6 +193,8 @@ if 0 < len(_node_urls) < RAKEBACK_NODE_AGREEMENT:
         "1",
         f"{RAKEBACK_NODE_AGREEMENT}, and {len(_node_urls)} node is named",
     )
+# Every value of storage is read with its proof, so that one node cannot lie about any.
+RAKEBACK_NODE_PROOFS = _env.flag("RAKEBACK_NODE_PROOFS", default=False)
 # One round trip takes no longer; a finalized head that stands longer is not followed.
 RAKEBACK_NODE_SECONDS_MAX = _env.integer("RAKEBACK_NODE_SECONDS_MAX", default=60, minimum=1, maximum=600)
 RAKEBACK_NODE_HEAD_SECONDS_MAX = _env.integer(

@@ -93,6 +93,11 @@ def open_port(bind: str, port: int) -> socket.socket:
     """
     if not 0 <= port <= 65_535:
         raise CannotServe(f"Port {port} does not exist. Choose one from 1 to 65535 with --port or PORT=.")
+    if not bind.strip():
+        # The system would take it as every address there is.
+        raise CannotServe(
+            "Say where to listen: --bind 127.0.0.1 for this machine only, 0.0.0.0 for every network."
+        )
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -111,7 +116,10 @@ def open_port(bind: str, port: int) -> socket.socket:
             raise CannotServe(
                 f"This account may not use port {port}. Choose one above 1023 with --port or PORT=."
             ) from error
-        raise CannotServe(f"The address {bind} cannot be used: {error.strerror or error}.") from error
+        raise CannotServe(f"The address {bind[:60]} cannot be used: {error.strerror or error}.") from error
+    except (UnicodeError, TypeError, ValueError) as error:
+        listener.close()
+        raise CannotServe(f"The address {bind[:60]!r} is none: give a number like 127.0.0.1.") from error
     return listener
 
 

@@ -16,7 +16,8 @@ _COMMANDS = {
 }
 _ADVICE = {
     Gap.Kind.READ_MISSING: (
-        "The node did not give everything. Read the blocks again, from an archive node if this one has pruned them:"
+        "The node did not give everything, or what it said contradicts itself. Read the blocks again, from an archive "
+        "node if this one has pruned them, from another one if it is doubted:"
     ),
     Gap.Kind.METHODS_DISAGREE: (
         "Nothing was stored, because the methods that compute the take do not agree. Read again from another node; if it "

@@ -19,6 +19,7 @@ COLOURS = {
     Endpoint.Condition.STALE: "warning",
     Endpoint.Condition.DOUBTED: "danger",
     Endpoint.Condition.WRONG_CHAIN: "danger",
+    Endpoint.Condition.SAME_NODE: "danger",
 }
 _ADVICE = {
     Endpoint.Condition.UNTRIED: "Nothing. It is asked when the nodes before it fail.",
@@ -36,6 +37,10 @@ _ADVICE = {
     ),
     Endpoint.Condition.WRONG_CHAIN: (
         "It is never asked. Take it out of RAKEBACK_NODE_URL, or name a node of the chain that this database holds."
+    ),
+    Endpoint.Condition.SAME_NODE: (
+        "It does not count where two nodes must agree: another address leads to the same node. Name a node of another "
+        "operator in RAKEBACK_NODE_URL."
     ),
 }
 

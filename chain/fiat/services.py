@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 # Sources publish a quote some minutes after its time. Before that a moment is not priced, so that whoever prices it
 # finds the same quote.
 SETTLING = timedelta(minutes=10)
+# No chain of Bittensor is older.
+FIRST_PRICE = datetime(2021, 1, 1, tzinfo=UTC)
 # One page or two of every source.
 PIECE = timedelta(days=4)
 # What lies closer is asked for in one go.
@@ -48,9 +50,11 @@ def fetch_prices(
 ) -> FetchReport:
     """Store every source's quotes from `first` to `last` (at most now), then attach prices to what lacks them.
 
-    :raises ValueError: when the range is empty or lies in the future.
+    :raises ValueError: when the range is empty, lies in the future or begins before there was a TAO.
     :raises Busy: when prices are being fetched already.
     """
+    if first < FIRST_PRICE:
+        raise ValueError(f"no price of TAO is older than {FIRST_PRICE:%Y-%m-%d}: ask from that day on")
     if not first <= last <= now:
         raise ValueError(f"there are no prices from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC yet")
     with only_one(Lock.PRICES):

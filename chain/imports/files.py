@@ -16,6 +16,8 @@ from typing import Any
 
 BYTES_MAX = 32 * 1024 * 1024
 ROWS_MAX = 100_000
+# More than any number here has; reading them takes time that grows with the square.
+DIGITS_MAX = 100
 JSON_FORMAT = "rakeback-import-1"
 REWARDS, STAKE_EVENTS = "rewards", "stake_events"
 SECTIONS = (REWARDS, STAKE_EVENTS)
@@ -159,7 +161,11 @@ def _check_columns(section: str, names: Sequence[str], what: str) -> None:
 def _read_json(text: str) -> Rows:
     try:
         found = json.loads(
-            text, object_pairs_hook=_once, parse_float=Decimal, parse_constant=_refuse_constant
+            text,
+            object_pairs_hook=_once,
+            parse_int=_whole,
+            parse_float=Decimal,
+            parse_constant=_refuse_constant,
         )
     except RecursionError as error:
         raise FileRefused("The JSON is nested too deeply.") from error
@@ -209,6 +215,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise FileRefused(f"The JSON names {twice[:40]!r} twice in one object.")
     return found
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > DIGITS_MAX:
+        raise ValueError(f"it has a number of {len(digits.removeprefix('-')):,} digits")
+    return int(digits)
 
 
 def _refuse_constant(name: str) -> None:

@@ -9,6 +9,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.db import transaction
 
 from chain import base58
+from chain.answers import CHAIN_NAME_MAX
 from chain.families import Family
 from chain.imports.preview import Preview, event_values, preview_file
 from chain.locks import Lock, hold
@@ -17,6 +18,8 @@ from chain.models import Asset, Block, Hotkey, ImportRun, Network, StakeEvent, S
 Actor = AbstractBaseUser | AnonymousUser | None
 ADD = "chain.add_importrun"
 BATCH = 5_000
+# 32 bytes in base58.
+GENESIS_MAX = 44
 
 
 class CannotPin(Exception):
@@ -41,15 +44,24 @@ class ImportRefused(Exception):
 def pin_network(*, family: Family, name: str, genesis_hash: str) -> Network:
     """Say, once and for good, which chain this installation takes files of. The same again changes nothing.
 
-    :raises CannotPin: when it holds another, for a hash that is none, and for Bittensor, which ingestion pins.
+    :raises CannotPin: when it holds another, for a name or hash that is none, and for Bittensor, which ingestion pins.
     """
     if family is Family.BITTENSOR:
         raise CannotPin("Bittensor is pinned by the first ingestion: manage.py ingest …")
+    name = name.strip()
+    if not 1 <= len(name) <= CHAIN_NAME_MAX or not name.isprintable():
+        raise CannotPin(
+            f"Name the chain as people call it, in 1 to {CHAIN_NAME_MAX} characters, like 'Solana Mainnet Beta'."
+        )
+    if len(genesis_hash) > GENESIS_MAX:
+        raise CannotPin(
+            f"A genesis hash has at most {GENESIS_MAX} characters; this text has {len(genesis_hash):,}."
+        )
     try:
         if len(base58.decode(genesis_hash)) != 32:
-            raise CannotPin(f"{genesis_hash} is not a genesis hash: it does not hold 32 bytes.")
+            raise CannotPin(f"{genesis_hash!r} is not a genesis hash: it does not hold 32 bytes.")
     except base58.NotBase58 as error:
-        raise CannotPin(f"{genesis_hash} is not a genesis hash: it {error}.") from error
+        raise CannotPin(f"{genesis_hash!r} is not a genesis hash: it {error}.") from error
     hold(Lock.INGEST)
     network, made = Network.objects.get_or_create(
         id=1,

@@ -40,8 +40,8 @@ def key(name: str) -> str:
 HOTKEY, OWNER = key("hotkey"), key("owner")
 
 
-def make_blocks(first: int, last: int) -> list[Block]:
-    """Make blocks `first` to `last`; block 1 is at START."""
+def make_blocks(first: int, last: int, **other: Any) -> list[Block]:
+    """Make blocks `first` to `last`; block 1 is at START. Columns can be given by field name."""
     runtime, _ = Runtime.objects.get_or_create(
         spec_version=293, defaults={"metadata": b"", "metadata_sha256": "ab" * 32, "first_block": 1}
     )
@@ -51,7 +51,7 @@ def make_blocks(first: int, last: int) -> list[Block]:
             hash=f"0x{number:064x}",
             parent_hash=f"0x{number - 1:064x}",
             timestamp=START + (number - 1) * EVERY,
-            runtime=runtime,
+            **{"runtime": runtime} | other,
         )
         for number in range(first, last + 1)
     )

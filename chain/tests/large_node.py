@@ -13,7 +13,7 @@ from typing import Any
 
 from chain import keys
 from chain.addresses import decode_address, encode_address
-from chain.answers import header_hash
+from chain.block_hashes import header_hash
 from chain.source import Call
 from chain.tests.mainnet import metadata_of, recorded_events
 from chain.tests.replay_node import METHODS

@@ -350,14 +350,11 @@ def test_ch4_a_runtime_says_whether_its_rules_are_known_admitted_or_assumed(admi
 
 
 def test_ch4_a_block_and_a_yield_of_an_assumed_runtime_say_so(admin: Client) -> None:
-    block = make_blocks(1, 1)[0]
-    earned = make_yield(1)
-    for row in (block, earned):
+    assumed = make_runtime(427, admitted_at=START, admitted_by="bob", assumed=True)
+    (known,), (block,) = make_blocks(1, 1), make_blocks(2, 2, runtime=assumed)
+    for row in (known, make_yield(1)):
         assert "no self-test proved" not in text_of(admin, page_url(row))
-    Block.objects.filter(pk=1).update(
-        runtime=make_runtime(427, admitted_at=START, admitted_by="bob", assumed=True)
-    )
-    for row in (block, earned):
+    for row in (block, make_yield(2)):
         assert "spec 427 assumed no self-test proved the rules" in text_of(admin, page_url(row))
 
 

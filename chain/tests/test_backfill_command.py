@@ -35,7 +35,26 @@ def run(*words: str) -> str:
         ([], "give --from A"),
         (["--from", "2", "--to", "9"], "set RAKEBACK_NODE_URL"),
         (["--from", "2", "--url", "ws://x"], "--url needs --local N"),
-        (["--from", "2", "--local", "0"], "at least 1 process"),
+        *(
+            (["--from", "2", f"--{option}={number}"], rf"argument --{option}: .* from 1 to {most}")
+            for option, most in (("local", "64"), ("parallel", "64"), ("chunk", "5,000"))
+            for number in ("0", "-1", str(2**31), str(10**30), "9" * 5_000, "1.5", "", "x")
+        ),
+        *(
+            ([f"--{option}={number}"], rf"argument --{option}: .* from 1 to 9,223")
+            for option in ("work", "pause", "resume", "cancel")
+            for number in ("0", "-1", str(10**30), "9" * 5_000, "x", "")
+        ),
+        *(
+            ([f"--{option}={2**31}"], f"there is no backfill {2**31}; there is none at all yet")
+            for option in ("work", "pause", "resume", "cancel")
+        ),
+        (["--from", "0"], "argument --from: '0' is no block: give a whole number from 1 to 4,294,967,295"),
+        (["--from", str(10**30)], "argument --from: .* is no block"),
+        (["--from", "2", "--local", "1", "--url", "ws://" + "x" * 301], "its host is none"),
+        (["--pause", "7", "--cancel", "8"], "give one of --pause, --cancel"),
+        (["--status", "--gaps"], "give one of --gaps, --status"),
+        (["--work", "7"], "there is no backfill 7"),
         (["--pause", "7"], "there is no backfill 7"),
         (["--resume", "7"], "there is no backfill 7"),
         (["--cancel", "7"], "there is no backfill 7"),
@@ -76,6 +95,19 @@ def test_ch9_the_worker_of_the_command_reads_to_the_end(play: Play, hotkeys: lis
         run("--work", str(backfill.pk), "--url", url)
     backfill.refresh_from_db()
     assert backfill.state == "DONE"
+
+
+def test_ch9_who_asks_for_a_backfill_that_is_none_is_told_which_there_are(
+    play: Play, hotkeys: list[str]
+) -> None:
+    backfill = start_backfill(
+        PlaySource(play), first=2, last=12, hotkeys=hotkeys, actor=None, now=now_utc(), chunk_blocks=6
+    )
+    for option in ("work", "pause", "resume", "cancel"):
+        with pytest.raises(CommandError, match=f"there is no backfill 999999; the newest are {backfill.pk}"):
+            run(f"--{option}", "999999")
+    run("--cancel", str(backfill.pk))
+    assert run("--work", str(backfill.pk)) == f"backfill {backfill.pk} is cancelled: nothing to do.\n"
 
 
 def test_ch6_the_command_closes_what_is_filled_and_names_what_needs_a_person(

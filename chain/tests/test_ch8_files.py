@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -13,11 +14,20 @@ from hypothesis import strategies as st
 from chain import base58
 from chain.addresses import InvalidAddress, decode_address, decode_solana, encode_address
 from chain.families import Family, check_address
-from chain.imports.files import BYTES_MAX, ROWS_MAX, FileRefused, read_file
+from chain.imports.files import (
+    BYTES_MAX,
+    OPTIONAL,
+    REWARDS,
+    ROWS_MAX,
+    STAKE_EVENTS,
+    FileRefused,
+    read_file,
+)
 from chain.imports.rows import AMOUNT_MAX, Problem, Reading, read_rows
 from chain.tests.imports import (
     ANN,
     BOB,
+    CEM,
     EPOCH_700,
     EPOCH_701,
     FIRST,
@@ -256,3 +266,54 @@ def test_ch8_directions_are_read() -> None:
     reading = read(as_json([], rows))
     assert [row.added for row in reading.events] == [True, False, False, True]
     assert reading.problems == list[Problem]()
+
+
+# --- null ---------------------------------------------------------------------------------------------
+
+FULL_REWARD = reward()
+FULL_EVENT = event(
+    kind="RESTAKE", direction="IN", signer=BOB, other_staker=CEM, other_vote_account=key("vote")
+)
+ABSENT = {"direction": False, "signer": "", "other_staker": "", "other_vote_account": ""}
+
+
+@pytest.mark.parametrize("number", ["9" * 101, "9" * 5_000, "-" + "9" * 101])
+def test_ch8_a_number_without_end_is_refused_as_what_it_is(number: str) -> None:
+    content = as_json([reward()]).decode().replace('"epoch": 700', f'"epoch": {number}')
+    with pytest.raises(FileRefused, match=r"not JSON: it has a number of [0-9,]+ digits"):
+        read(content.encode())
+
+
+@pytest.mark.parametrize("name", OPTIONAL[STAKE_EVENTS])
+def test_ch8_null_for_what_may_be_left_out_is_that_it_is_left_out(name: str) -> None:
+    kind = {"direction": "UNSTAKE"}.get(name, "STAKE")
+    given = event(kind=kind, **{name: None})
+    left_out = event(kind=kind)
+    for content in (as_json(events=[given]), as_json(events=[{**given, name: ""}])):
+        reading = read(content)
+        assert (reading.events, reading.problems) == (read(as_json(events=[left_out])).events, [])
+    (row,) = read(as_json(events=[given])).events
+    assert getattr(row, {"direction": "added"}.get(name, name)) == ABSENT[name]
+
+
+@pytest.mark.parametrize(
+    ("section", "row", "name"),
+    [
+        *((REWARDS, FULL_REWARD, name) for name in FULL_REWARD),
+        *((STAKE_EVENTS, event(), name) for name in event()),
+        # These are needed by what the row is.
+        (STAKE_EVENTS, FULL_EVENT, "other_vote_account"),
+        (STAKE_EVENTS, FULL_EVENT | {"kind": "TRANSFER"}, "other_staker"),
+        (STAKE_EVENTS, FULL_EVENT, "direction"),
+    ],
+)
+def test_ch8_null_for_what_is_needed_is_refused_by_row_and_field(
+    section: str, row: dict[str, Any], name: str
+) -> None:
+    document = {"format": "rakeback-import-1", "genesis_hash": GENESIS, section: [{**row, name: None}]}
+    reading = read(json.dumps(document).encode())
+    (problem,) = (problem for problem in reading.problems if problem.field == name)
+    assert (problem.section, problem.row) == (section, 1)
+    assert problem.text.startswith("Say IN or OUT" if name == "direction" else "Is missing.")
+    assert not reading.rewards
+    assert not reading.events

@@ -463,8 +463,16 @@ def test_ch5_the_command_fetches_a_range_of_days(site: Site) -> None:
     [
         (["--from", "20th"], "'20th' is not a day: write it like 2025-08-13"),
         (["--to", "2025-11-19"], "give --from DAY as well"),
-        (["--from", "2025-11-21"], "there are no prices from 2025-11-21 00:00"),
-        (["--from", "2025-11-19", "--to", "2025-11-17"], "there are no prices from"),
+        (["--from", "2025-11-21"], "2025-11-21 is in the future; .* today, 2025-11-20"),
+        (["--from", "2025-11-19", "--to", "2025-11-17"], "--from 2025-11-19 is after --to 2025-11-17"),
+        (["--from", "2025-11-19", "--to", "2025-11-21"], "2025-11-21 is in the future"),
+        (["--from", "2025-11-19", "--to", "9999-12-31"], "9999-12-31 is in the future"),
+        (["--from", "9999-12-31", "--to", "9999-12-31"], "9999-12-31 is in the future"),
+        (["--from", "0001-01-01"], "no price of TAO is older than 2021-01-01"),
+        (["--from", "2020-12-31", "--to", "2021-02-01"], "no price of TAO is older than 2021-01-01"),
+        (["--from", ""], "'' is not a day"),
+        (["--from", "2025-02-30"], "'2025-02-30' is not a day"),
+        (["--from", "1" * 5_000], "is not a day"),
     ],
 )
 def test_ch5_the_command_refuses_what_is_no_range(site: Site, arguments: list[str], wrong: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from io import StringIO
@@ -18,9 +19,10 @@ from chain.backfilling import pause_backfill, start_backfill
 from chain.following import Standing, follow
 from chain.management.signals import Stop
 from chain.models import Gap, IngestRun
+from chain.node_services import open_nodes
 from chain.queries import facts_sha256, last_block
 from chain.services import CannotIngest, IngestStopped, ingest_segment
-from chain.source import SourceError
+from chain.source import BadNodes, SourceError
 from chain.state import UnsupportedEvent
 from chain.tests.replay_node import Play, PlaySource, serving
 
@@ -58,6 +60,8 @@ class Follower:
 
 
 def test_ch1_new_blocks_are_stored_and_shown_until_a_stop_after_any_block(play: Play, segment: Path) -> None:
+    # The last block has no next one yet that would confirm it.
+    newest = play.last - 1
     ingest_segment(segment, last=30)
     follower = Follower(stop_at=37)
     follower.run(lambda: nullcontext(PlaySource(play)))
@@ -66,19 +70,19 @@ def test_ch1_new_blocks_are_stored_and_shown_until_a_stop_after_any_block(play: 
     assert run is not None
     assert (run.status, run.first_block, run.last_block, run.blocks_done) == ("DONE", 31, 37, 7)
     assert [(standing.block, standing.lag) for standing in follower.shown] == [
-        (number, play.last - number) for number in [30, *range(31, 38)]
+        (number, newest - number) for number in [30, *range(31, 38)]
     ]
     assert follower.shown[-1].seconds_old == int((NOW - last_block().timestamp).total_seconds())  # type: ignore[union-attr]
     assert not Gap.objects.exists()
     again = Follower()
     again.run(lambda: nullcontext(PlaySource(play)))
-    assert last_block().number == play.last  # type: ignore[union-attr]
+    assert last_block().number == newest  # type: ignore[union-attr]
     assert (again.shown[-1].lag, again.slept, again.said) == (0, [6], [])
 
 
 def test_ch1_a_lost_connection_is_made_again_and_the_facts_are_the_same(play: Play, segment: Path) -> None:
     with transaction.atomic():
-        ingest_segment(segment)
+        ingest_segment(segment, last=play.last - 1)
         whole = facts_sha256()
         transaction.set_rollback(True)
     connections = 0
@@ -98,7 +102,7 @@ def test_ch1_a_lost_connection_is_made_again_and_the_facts_are_the_same(play: Pl
         yield Flaky(play)
 
     ingest_segment(segment, last=30)
-    follower = Follower(waits=40, stop_at=play.last)
+    follower = Follower(waits=40, stop_at=play.last - 1)
     follower.run(opened)
     assert facts_sha256() == whole
     assert connections > 3
@@ -138,12 +142,36 @@ def test_ch9_following_waits_while_a_backfill_is_at_work(
     )
     pause_backfill(backfill_id=backfill.pk, actor=None, now=NOW)
     Follower().run(lambda: nullcontext(PlaySource(play)))
-    assert last_block().number == play.last  # type: ignore[union-attr]
+    assert last_block().number == play.last - 1  # type: ignore[union-attr]
 
 
 def test_ch1_where_to_begin_is_for_a_person_to_say(play: Play) -> None:
     with pytest.raises(CannotIngest, match="Say once where to begin"):
         Follower().run(lambda: nullcontext(PlaySource(play)))
+
+
+@pytest.mark.parametrize(
+    ("urls", "agreement", "said"),
+    [
+        (["x"], 1, "this is not the address of a node"),
+        (["ws://127.0.0.1:9", "ftp://secret"], 1, "this is not the address of a node"),
+        (["ws://" + "a" * 400], 1, "its host is none"),
+        (["ws://127.0.0.1:9"], 2, "1 nodes are named, and 2 must agree"),
+        (["ws://127.0.0.1:9", "ws://localhost:9/key"], 2, "are one server, and 2 must agree"),
+    ],
+)
+def test_ch1_nodes_that_can_never_be_asked_end_following_at_once(
+    segment: Path, settings: Any, urls: list[str], agreement: int, said: str
+) -> None:
+    ingest_segment(segment, last=30)
+    settings.RAKEBACK_NODE_AGREEMENT = agreement
+    follower = Follower(waits=9)
+    with pytest.raises(BadNodes, match=said) as refused:
+        follower.run(lambda: open_nodes(urls, following=True))
+    assert "secret" not in str(refused.value)
+    assert (follower.slept, follower.said) == ([], [])
+    with pytest.raises(CommandError, match=said):
+        call_command("ingest", follow=True, url=",".join(urls))
 
 
 # --- the command ----------------------------------------------------------------------------------------
@@ -165,8 +193,8 @@ def test_ch1_the_command_follows_until_it_is_told_to_stop(
         with pytest.raises(CommandError, match="say with --from A and --hotkey SS58"):
             call_command("ingest", **options)
         call_command("ingest", **options, hotkey=hotkeys, **{"from": 80})
-    assert out.getvalue().splitlines()[-1] == f"Stopped after block {play.last}."
-    assert f"block {play.last} · head {play.last} · up to date" in out.getvalue()
+    assert out.getvalue().splitlines()[-1] == f"Stopped after block {play.last - 1}."
+    assert f"block {play.last - 1} · head {play.last - 1} · up to date" in out.getvalue()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
 
 
@@ -175,7 +203,20 @@ def test_ch1_the_command_follows_until_it_is_told_to_stop(
     [
         (["--follow"], "give --url"),
         (["--follow", "--url", "ws://x", "--to", "5"], "--follow has no end"),
-        (["--follow", "--url", "ws://x", "--poll", "0"], "above 0"),
+        *(
+            (["--follow", "--url", "ws://x", f"--poll={seconds}"], "seconds above 0")
+            for seconds in ("0", "-1", "nan", "inf", "1e9", "soon", "")
+        ),
+        (["--follow", "--url", "x"], "argument --url: this is not the address of a node"),
+        (["--follow", "--url", ""], "argument --url: this is not the address of a node"),
+        (["--follow", "--url", "ws://x,"], "argument --url: address 2: this is not the address of a node"),
+        (["--url", "ws://x", "--from", "5", "--to", "9"], "name at least one of your hotkeys"),
+        (["--url", "ws://x", "--from", "0", "--to", "9"], "'0' is no block: give a whole number from 1 to"),
+        (["--url", "ws://x", "--from", "-3", "--to", "9"], "'-3' is no block"),
+        (["--url", "ws://x", "--from", "5", "--to", "1" + "0" * 30], "'1000000000.* is no block"),
+        (["--url", "ws://x", "--from", "9" * 5_000, "--to", "9"], "'9{57}'… is no block"),
+        (["--segment", ""], "argument --segment: it is empty"),
+        (["--segment", "none.gz", "--assume-era", ""], "there is no era ''"),
         ([], "or --url ws://… --follow"),
     ],
 )
@@ -184,6 +225,15 @@ def test_ch1_the_command_says_what_is_missing(words: list[str], said: str) -> No
         call_command("ingest", *words)
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Signals as in a terminal: a shell that starts a program behind itself has it ignore them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ch1_the_first_signal_asks_and_the_second_insists() -> None:
     with Stop() as stop:
         assert not stop.is_asked()

@@ -21,7 +21,7 @@ from chain.models import Block, Gap, IngestRun, Position, Yield
 from chain.queries import facts_sha256, holdings_at, last_block, open_gaps
 from chain.services import CannotIngest, IngestStopped, ingest, ingest_new_blocks
 from chain.shares import Share
-from chain.source import SourceError
+from chain.source import MissingRead
 from chain.tests.factories import make_blocks, make_gap, make_position, make_run
 from chain.tests.replay_node import Play, PlaySource, serving
 
@@ -54,7 +54,7 @@ class Pruned(PlaySource):
         asked = params[-1] if params else None
         is_state = method in ("state_queryStorageAt", "state_getKeysPaged")
         if asked in self._lost - {self._kept} and (is_state or method == "chain_getHeader"):
-            raise SourceError("state was discarded")
+            raise MissingRead("state was discarded")
         return super().answer(method, params)
 
 

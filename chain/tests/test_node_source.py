@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chain.answers import header_hash
+from chain.block_hashes import header_hash
 from chain.providers import Policy, Providers
 from chain.source import MissingRead, NodeSource, SourceError, WrongChain, call_one, describe_url
 from chain.tests.hostile_node import HostileNode, ToldNode, serving_http, serving_websocket
@@ -140,6 +140,11 @@ def test_op5_a_nodes_name_is_its_address_without_secrets(url: str, name: str) ->
         "ws://host/se\ncret",
         "ws://hôte/secret",
         "ws://secret:0",
+        "ws://" + "secret" * 11 + ".example",
+        "ws://" + "secret." * 37 + "example",
+        "ws://secret..example",
+        "ws://.secret",
+        "http://[fe80::1%" + "secret" * 50 + "]/",
     ],
 )
 def test_op5_what_is_no_address_is_refused_without_repeating_it(url: str) -> None:
@@ -152,6 +157,22 @@ def test_op5_what_is_no_address_is_refused_without_repeating_it(url: str) -> Non
         while told is not None:
             assert "cret" not in str(told)
             told = told.__context__
+
+
+def test_op5_a_host_may_be_as_long_as_names_are_and_what_follows_longer() -> None:
+    longest = ".".join(["a" * 63] * 3 + ["b" * 61])
+    for host in (
+        longest,
+        f"{longest}.",
+        "localhost",
+        "node.example.",
+        "under_score",
+        "127.0.0.1",
+        "[fe80::1]",
+    ):
+        url = f"wss://user:{'p' * 500}@{host}:65535/{'k' * 5_000}?{'q' * 5_000}"
+        assert NodeSource(url).name == f"wss://{host}:65535"
+    assert len(longest) == 253
 
 
 SECRETS = ("alice", "s3cr3t", "k3y-in-path", "t0ken")

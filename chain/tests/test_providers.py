@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -304,8 +305,9 @@ def test_ch7_two_nodes_that_agree_give_the_facts_and_both_are_asked_everything(
         assert read_blocks(source, hotkeys) == read_blocks(PlaySource(play), hotkeys)
         names = [node.name for node in source.health()]
         assert source.answered_by == f"{names[0]} and {names[1]}"
-    one.asked.pop("chain_getFinalizedHead", None)
-    other.asked.pop("chain_getFinalizedHead", None)
+    for node in (one, other):
+        for alone in ("chain_getFinalizedHead", "system_localPeerId"):
+            node.asked.pop(alone, None)
     assert one.asked == other.asked
     assert not idle.asked
 
@@ -359,6 +361,65 @@ def test_ch7_agreement_is_never_had_from_one_node(play: Play) -> None:
         source.call_many([BLOCK])
     with pytest.raises(SourceError, match="1 nodes are named, and 2 must agree"):
         Providers(["ws://127.0.0.1:1"], agreement=2)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ws://node.example", "ws://NODE.example:80/"),
+        ("wss://node.example/key-1", "wss://me:secret@node.example./?key=2"),
+        ("https://node.example", "wss://node.example"),
+        ("ws://127.0.0.1:9944", "ws://localhost:9944"),
+        ("ws://127.0.0.1:9944", "ws://127.1:9944"),
+        ("ws://127.0.0.1:9944", "http://[::1]:9944"),
+        ("ws://10.0.0.7:9944", "ws://[::ffff:10.0.0.7]:9944"),
+        ("ws://10.0.0.7:9944", "ws://0x0a000007:9944"),
+    ],
+)
+def test_ch7_one_server_named_twice_cannot_agree_with_itself(one: str, other: str) -> None:
+    with pytest.raises(SourceError, match=r"are one server.*two operators") as error:
+        Providers([one, "ws://elsewhere.example", other], agreement=2)
+    assert "secret" not in str(error.value)
+    # Where no agreement is asked for, one server may well be asked in two ways.
+    Providers([one, other], agreement=1).close()
+
+
+def test_ch7_one_node_behind_two_addresses_cannot_agree_with_itself(play: Play, hotkeys: list[str]) -> None:
+    peer = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
+    one, other = (ToldNode(play, system_localPeerId=peer) for _ in range(2))
+    with asking(play, one, other, agreement=2) as source:
+        with pytest.raises(NoAnswer, match=r"two nodes must agree.* is the same node as ws://"):
+            source.call_many([BLOCK])
+        assert [node.condition for node in source.health()] == [Condition.HEALTHY, Condition.SAME_NODE]
+    one, other = (ToldNode(play, system_localPeerId=peer) for _ in range(2))
+    third = ToldNode(play, system_localPeerId=f"{peer[:-1]}q")
+    with asking(play, one, other, third, agreement=2) as source:
+        assert read_blocks(source, hotkeys) == read_blocks(PlaySource(play), hotkeys)
+        names = [node.name for node in source.health()]
+        assert source.answered_by == f"{names[0]} and {names[2]}"
+    assert one.asked["system_localPeerId"] == 1
+    with (
+        asking(play, one, other, agreement=2) as source,
+        pytest.raises(NoAnswer, match=r"two nodes must agree.* is the same node as"),
+    ):
+        read_identity(source)
+
+
+def test_ch7_a_node_that_names_itself_late_is_still_known_for_the_other(play: Play) -> None:
+    class Late(HostileNode):
+        """Refuses to name itself at first."""
+
+        def texts(self, request: dict[str, Any]) -> Iterator[str]:
+            if request["method"] == "system_localPeerId" and self.asked["system_localPeerId"] > 0:
+                yield json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": "12D3KooWEyop"})
+                return
+            yield from super().texts(request)
+
+    with asking(play, Late(play), Late(play), agreement=2) as source:
+        for _ in range(2):
+            assert source.call_many([BLOCK]) == [play.blocks[50]["hash"]]
+        with pytest.raises(NoAnswer, match="is the same node as"):
+            source.call_many([BLOCK])
 
 
 def test_ch7_a_third_node_takes_the_place_of_one_that_fails(play: Play) -> None:

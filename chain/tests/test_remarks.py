@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, User
-from django.db import IntegrityError, connection, transaction
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chain.display import text_html
-from chain.models import Block, Remark, StakeEvent, Tag
+from chain.models import Block, Remark, Tag
 from chain.remark_text import shown
 from chain.services import ingest_segment
 from chain.tags import Reason, text_hash
@@ -32,6 +30,7 @@ from chain.tests.factories import (
 )
 from chain.tests.replay_node import Play
 from chain.tests.test_admin import admin, list_url, page_url, rows_of, text_of
+from tests.guards import refused, tamper, without_triggers
 
 __all__ = ["admin"]
 
@@ -105,13 +104,6 @@ def test_pa7_a_cut_text_is_the_beginning_of_the_whole(written: str) -> None:
 # --- what the database refuses ---------------------------------------------------------------------------
 
 
-@contextmanager
-def refused(name: str) -> Iterator[None]:
-    with pytest.raises(IntegrityError) as error, transaction.atomic():
-        yield
-    assert name in str(error.value) or getattr(error.value.__cause__.diag, "constraint_name", "") == name  # type: ignore[union-attr]
-
-
 def insert_tag(**changes: Any) -> None:
     row: dict[str, Any] = {"accepted": True, "reason": "SAME_SENDER", "via_delegate": False} | changes
     with connection.cursor() as cursor:
@@ -165,7 +157,7 @@ def test_pa7_a_tag_of_another_block_extrinsic_or_coldkey_is_refused() -> None:
     make_blocks(1, 2)
     remark = make_remark(1, 5)
     elsewhere = make_stake(1, 2)
-    StakeEvent.objects.filter(pk=elsewhere.pk).update(extrinsic_index=2)
+    tamper("UPDATE chain_stakeevent SET extrinsic_index = 2 WHERE id = %s", elsewhere.pk)
     for changes in (
         {"block_id": 2, "stake_event_id": make_stake(2, 1).pk},
         {"block_id": 1, "stake_event_id": make_stake(2, 2).pk},
@@ -215,9 +207,8 @@ def test_pa7_ingestion_stores_the_tags_of_a_block(segment: Any, play: Play) -> N
 def test_pa7_remarks_stored_before_get_their_hash_and_length() -> None:
     make_blocks(1, 1)
     make_remark(1, 1, b"\xff", text_hash="", byte_count=0)
-    with connection.cursor() as cursor:
-        # As before the migration, which makes the trigger after it filled the columns.
-        cursor.execute("SET LOCAL session_replication_role = replica")
+    # As before the migration, which makes the trigger after it filled the columns.
+    with without_triggers():
         import_module("chain.migrations.0006_tags").fill_hashes(apps, None)
     remark = Remark.objects.get()
     assert (bytes(remark.remark or b""), remark.text_hash, remark.byte_count) == (

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -300,6 +301,14 @@ def test_ch8_the_command_previews_imports_and_repeats(solana: Network, tmp_path:
             run(str(bad))
     with pytest.raises(CommandError, match="No such file"):
         run(str(tmp_path / "none.csv"))
+
+
+def test_ch8_a_file_may_have_any_name(solana: Network, tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff" + b"b" * 230))
+    path.write_bytes(EPOCH_700.read_bytes())
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    call_command("import_chain_file", str(path), stdout=out)
+    assert ImportRun.objects.get().file_name.endswith("b" * 190)
 
 
 def test_ch8_pin_network_says_which_chain(db: None) -> None:

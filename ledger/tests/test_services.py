@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -45,6 +46,7 @@ from ledger.tests.factories import (
 )
 from ledger.tests.test_worked_example import ANN, BOB, OWN, build_two_days, close_two_days, lines_of
 from partners.models import Agreement, Partner, Rule, Wallet
+from tests.guards import tamper
 
 pytestmark = pytest.mark.django_db
 
@@ -133,15 +135,13 @@ def test_le6_a_missing_or_unlinked_block_keeps_the_day_open() -> None:
     make_blocks(1, 99)
     make_blocks(101, 1_500)
     assert "Block 100 is missing" in refusal()
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM chain_block WHERE number = 1441")
+    tamper("DELETE FROM chain_block WHERE number = 1441")
     assert "Block 100 is missing" in refusal()
 
 
 def test_le6_a_block_that_does_not_follow_its_parent_keeps_the_day_open() -> None:
     make_blocks(1, 1_441)
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE chain_block SET parent_hash = '0xother' WHERE number = 700")
+    tamper("UPDATE chain_block SET parent_hash = '0xother' WHERE number = 700")
     assert "Block 700 is missing or does not follow block 699" in refusal()
 
 
@@ -185,9 +185,8 @@ def test_le6_a_pool_that_changes_currency_within_a_day_is_refused() -> None:
 def test_le6_positions_that_changed_since_the_attribution_are_noticed() -> None:
     build_two_days()
     attribute_yields(now=NOW)
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE chain_position SET share = share + 1 WHERE coldkey = %s AND netuid = 2", [ANN])
-        cursor.execute("UPDATE chain_position SET share = share - 1 WHERE coldkey = %s AND netuid = 2", [BOB])
+    tamper("UPDATE chain_position SET share = share + 1 WHERE coldkey = %s AND netuid = 2", ANN)
+    tamper("UPDATE chain_position SET share = share - 1 WHERE coldkey = %s AND netuid = 2", BOB)
     assert "The shares of block 10 changed after it was attributed" in refusal()
 
 
@@ -414,16 +413,6 @@ def test_ui1_the_overview_of_an_empty_ledger_is_empty() -> None:
 # --- Checking ------------------------------------------------------------------------------------------
 
 
-def tamper(statement: str) -> None:
-    """Change rows behind the triggers' back, as only a database superuser can."""
-    connection.check_constraints()
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")
-        cursor.execute(statement)
-        assert cursor.rowcount > 0
-        cursor.execute("SET LOCAL session_replication_role = DEFAULT")
-
-
 def test_le8_an_untouched_ledger_agrees_with_the_facts_after_every_later_change_of_partners() -> None:
     close_two_days()
     assert check_ledger().differences == []
@@ -490,6 +479,62 @@ def test_op3_the_commands_lead_from_facts_to_a_statement(tmp_path: object) -> No
     assert run("export_statement", "talisman", "2025-01-01", "--format", "csv", "--out", path) == ""
     with open(path, encoding="utf-8", newline="") as file:
         assert len(list(csv.reader(file))) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        *(
+            (("attribute", f"--limit={number}"), "is no number of yields: give a whole number from 1")
+            for number in ("0", "-1", "x", "", str(10**30), "9" * 5_000)
+        ),
+        *(
+            (("explain_block", "--", number), "is no block: give a whole number from 0")
+            for number in ("-1", "x", "", str(10**30), "9" * 5_000)
+        ),
+        (("explain_block", str(2**63 - 1)), "was not ingested"),
+        *(
+            (("export_statement", *words), said)
+            for name in ("", " ", "a\0b", "a\nb", "\udcff")
+            for words, said in (
+                ((name, "2025-01-01"), "argument partner: .* is no name"),
+                (("talisman", name), "argument period: .* is no name"),
+            )
+        ),
+        (
+            ("export_statement", "x" * 5_000, "2025-01-01"),
+            "there is no partner 'x{57}'…; there are .*talisman",
+        ),
+        (("export_statement", "talisman", "x" * 5_000), "there is no closed period 'x{57}'…: close it"),
+        (("import_chain_file", ""), "argument file: it is empty"),
+        (("import_chain_file", "a\0b"), "argument file: no path has a zero byte"),
+        (("import_chain_file", "/"), "/ cannot be read: Is a directory"),
+        (("import_chain_file", "/none/at/all"), "/none/at/all cannot be read: No such file"),
+        (("import_chain_file", "x" * 300), "cannot be read: File name too long"),
+    ],
+)
+def test_op3_the_commands_refuse_what_cannot_be(words: tuple[str, ...], said: str) -> None:
+    build_two_days()
+    with pytest.raises(CommandError, match=said) as refused:
+        run(*words)
+    assert len(str(refused.value)) < 400
+    assert not Attribution.objects.exists()
+
+
+def test_op3_a_statement_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    build_two_days()
+    run("attribute")
+    run("close_days")
+    for out, said in (
+        (tmp_path, "Is a directory"),
+        (tmp_path / "none" / "a.json", "No such file"),
+        (tmp_path / ("x" * 300), "File name too long"),
+    ):
+        with pytest.raises(CommandError, match=f"Cannot write .*: {said}"):
+            run("export_statement", "talisman", "2025-01-01", "--out", str(out))
+    with pytest.raises(CommandError, match="argument --out: it is empty"):
+        run("export_statement", "talisman", "2025-01-01", "--out", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_op3_the_commands_fail_loudly() -> None:

@@ -7,9 +7,7 @@ simulated, and `check_constraints` is its commit. What must fail in a later tran
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from django.db import DatabaseError, IntegrityError, NotSupportedError, connection, transaction
@@ -24,7 +22,6 @@ from ledger.services import (
     release_payout,
     reserve_payout,
 )
-from ledger.services.paying import broken_rule
 from ledger.services.posting import account
 from ledger.tests.factories import (
     HOTKEY,
@@ -38,6 +35,7 @@ from ledger.tests.factories import (
 )
 from ledger.tests.test_worked_example import ANN, build_two_days, close_two_days
 from partners.models import Agreement, Partner
+from tests.guards import refused, sql
 
 LEDGER_TABLES = [
     "ledger_attribution",
@@ -52,21 +50,6 @@ LEDGER_TABLES = [
 ]
 PERIOD_COLUMNS = "key, kind, start_at, end_at, blocks, manifest, manifest_hash, closed_at"
 DAY_THREE = "'2025-01-03', 'DAY', '2025-01-03', '2025-01-04', '[2881,2882)', '{}', '', now()"
-
-
-def sql(statement: str, *parameters: Any) -> list[tuple[object, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters or None)
-        return list(cursor.fetchall()) if cursor.description else []
-
-
-@contextmanager
-def refused(rule: str) -> Iterator[None]:
-    """Expect the rule by name, at once or at commit, and undo what was tried."""
-    with pytest.raises(IntegrityError) as caught, transaction.atomic():  # noqa: PT012
-        yield
-        connection.check_constraints()
-    assert broken_rule(caught.value) == rule, caught.value
 
 
 @pytest.fixture

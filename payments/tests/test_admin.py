@@ -9,11 +9,11 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
 
-from chain.models import Network
 from ledger.models import Entry
 from payments.models import Batch, Payout
 from payments.services import approve_batch, propose_batch
 from payments.tests.factories import NOW, make_partner, make_period, make_user
+from tests.guards import tamper
 
 pytestmark = pytest.mark.django_db
 
@@ -60,7 +60,7 @@ def urls_of(batch: Batch) -> dict[str, str]:
 
 def test_ch8_the_page_says_where_payouts_are_not_made() -> None:
     make_partner("cb", owed=5_000_000_000)
-    Network.objects.update(family="SOLANA", ss58_prefix=None)
+    tamper("UPDATE chain_network SET family = 'SOLANA', ss58_prefix = NULL")
     page = text_of(login(member("operator")).get(f"{LIST}propose/"))
     assert "payouts are made on Bittensor only" in page
     assert "Propose this batch" not in page

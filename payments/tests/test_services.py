@@ -9,7 +9,6 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, connections
 
-from chain.models import Network
 from ledger.models import Entry, Posting
 from ledger.queries import payable_by_partner
 from ledger.services import reserve_payout
@@ -28,6 +27,7 @@ from payments.services import (
     propose_batch,
 )
 from payments.tests.factories import NOW, address_of, make_partner, make_user, owe
+from tests.guards import tamper
 
 pytestmark = pytest.mark.django_db
 
@@ -80,7 +80,7 @@ def test_py1_propose_approve_reserves_everything(batch: Batch, checker: User) ->
 
 def test_ch8_nothing_is_proposed_where_payouts_are_not_made(maker: User) -> None:
     make_partner("cb", owed=5_000_000_000)
-    Network.objects.update(family="SOLANA", ss58_prefix=None)
+    tamper("UPDATE chain_network SET family = 'SOLANA', ss58_prefix = NULL")
     before = state()
     with pytest.raises(
         NotHere, match=r"payouts are made on Bittensor only\. What is owed is in the statements"

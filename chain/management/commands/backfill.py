@@ -16,7 +16,7 @@ from chain import backfilling
 from chain.backfill_models import Backfill
 from chain.backfill_work import work
 from chain.backfilling import CannotBackfill, describe_progress, get_progress
-from chain.management.arguments import add_node_arguments
+from chain.management.arguments import add_node_arguments, number_argument
 from chain.management.signals import Stop
 from chain.models import Gap
 from chain.node_services import open_nodes
@@ -28,6 +28,8 @@ POLL_SECONDS = 1.0
 IDLE_SECONDS = 0.25
 # Handed to worker processes by the environment, because a command line is seen by everybody on the machine.
 URL_VARIABLE = "RAKEBACK_BACKFILL_URL"
+MODES = ("from", "gaps", "status", "pause", "resume", "cancel", "work")
+backfill_argument = number_argument("backfill", 1, (1 << 63) - 1)
 
 
 class Command(BaseCommand):
@@ -44,25 +46,32 @@ class Command(BaseCommand):
             ("resume", "go on after a pause, a gap or a crash"),
             ("cancel", "give up what is not stored yet"),
         ):
-            parser.add_argument(f"--{name}", type=int, metavar="ID", help=text)
+            parser.add_argument(f"--{name}", type=backfill_argument, metavar="ID", help=text)
         parser.add_argument("--status", action="store_true", help="show the newest backfills")
-        parser.add_argument("--local", type=int, metavar="N", help="read with N processes of this command")
+        parser.add_argument(
+            "--local",
+            type=number_argument("number of processes", 1, backfilling.PARALLEL_MAX),
+            metavar="N",
+            help="read with N processes of this command",
+        )
         parser.add_argument(
             "--parallel",
-            type=int,
+            type=number_argument("number of chunks", 1, backfilling.PARALLEL_MAX),
             default=backfilling.PARALLEL,
             metavar="N",
             help="chunks that Celery workers read at once (default: %(default)s)",
         )
         parser.add_argument(
             "--chunk",
-            type=int,
+            type=number_argument("number of blocks", 1, backfilling.CHUNK_BLOCKS_MAX),
             default=backfilling.CHUNK_BLOCKS,
             metavar="BLOCKS",
             help="blocks a worker reads at a time (default: %(default)s)",
         )
         parser.add_argument("--no-wait", action="store_true", help="do not watch; Celery workers go on")
-        parser.add_argument("--work", type=int, metavar="ID", help="be one of the processes of --local")
+        parser.add_argument(
+            "--work", type=backfill_argument, metavar="ID", help="be one of the processes of --local"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -71,8 +80,9 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _handle(self, options: dict[str, Any]) -> None:
-        if options["local"] is not None and options["local"] < 1:
-            raise CommandError("--local needs at least 1 process")
+        asked = [f"--{name}" for name in MODES if options[name] not in (None, False)]
+        if len(asked) > 1:
+            raise CommandError(f"give one of {', '.join(asked)}")
         if options["status"]:
             self._show_status()
         elif options["work"] is not None:
@@ -214,6 +224,10 @@ class Command(BaseCommand):
 
     def _work(self, backfill_id: int, url: str | None) -> None:
         url = url or os.environ.get(URL_VARIABLE)
+        backfill = backfilling.get_backfill(backfill_id)
+        if backfill.state != Backfill.State.RUNNING:
+            # Another process may have ended it while this one started.
+            self.stdout.write(f"{backfill} is {backfill.get_state_display().lower()}: nothing to do.")
         with Stop() as stop:
             work(
                 lambda: _open(url),

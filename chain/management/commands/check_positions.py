@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from chain.management.arguments import file_argument
 from chain.segment import BadSegment
 from chain.services import CannotIngest, check_positions
 from chain.source import SourceError
@@ -17,7 +17,9 @@ class Command(BaseCommand):
     help = "Compare stored positions with the full list of holders that a segment holds of its last block."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--segment", type=Path, required=True, help="a segment that was ingested")
+        parser.add_argument(
+            "--segment", type=file_argument, required=True, help="a segment that was ingested"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import getpass
-from argparse import ArgumentTypeError
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from chain.eras import ERA_BY_NAME
-from chain.management.arguments import hotkey_argument, show_progress
+from chain.management.arguments import (
+    actor_name,
+    file_argument,
+    hotkey_argument,
+    nodes_argument,
+    number_argument,
+    show_progress,
+    spec_argument,
+)
 from chain.models import Hotkey
 from chain.node_services import open_nodes
 from chain.runtime_check import (
@@ -29,13 +34,8 @@ from chain.services import now_utc
 from chain.source import Source, SourceError
 
 BLOCKS = 800
-
-
-def count_argument(text: str) -> int:
-    """Accept a whole number from 1 on."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is no number of blocks")
-    return int(text)
+# Two weeks of them; every block is read.
+BLOCKS_MAX = 100_000
 
 
 class Command(BaseCommand):
@@ -46,15 +46,23 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         where = parser.add_mutually_exclusive_group(required=True)
-        where.add_argument("--url", help="WebSocket address of a node, ws:// or wss://")
-        where.add_argument("--segment", type=Path, help="a file made by record_segment; all of it is read")
-        parser.add_argument("--spec", type=int, help="the runtime to test; without it the newest there is")
+        where.add_argument(
+            "--url",
+            type=nodes_argument,
+            help="address of a node, ws(s):// or http(s)://; several with commas",
+        )
+        where.add_argument(
+            "--segment", type=file_argument, help="a file made by record_segment; all of it is read"
+        )
+        parser.add_argument(
+            "--spec", type=spec_argument, help="the runtime to test; without it the newest there is"
+        )
         parser.add_argument(
             "--era", help=f"read it as one of {', '.join(ERA_BY_NAME)}; without it as today's"
         )
         parser.add_argument(
             "--blocks",
-            type=count_argument,
+            type=number_argument("number of blocks", 1, BLOCKS_MAX),
             default=BLOCKS,
             help=f"how many of a node's newest blocks to read (default {BLOCKS}; an epoch comes every 360 or so)",
         )
@@ -71,9 +79,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         progress = show_progress(self.stderr, options["verbosity"])
-        by = (options["by"] or getpass.getuser()).strip()
-        if not by or len(by) > 150:
-            raise CommandError("--by names who admits the runtime, in 1 to 150 characters")
+        by = actor_name(options["by"], "--by names who admits the runtime, in 1 to 150 characters")
         try:
             with ExitStack() as stack:
                 source, sample = self._sample(stack, options)
@@ -86,6 +92,8 @@ class Command(BaseCommand):
 
     def _sample(self, stack: ExitStack, options: dict[str, Any]) -> tuple[Source, Sample]:
         if options["segment"]:
+            if options["hotkey"]:
+                raise CommandError("a segment is read for the hotkeys it names: leave out --hotkey")
             segment = SegmentSource(options["segment"])
             return segment, sample_of_segment(segment, spec_version=options["spec"])
         hotkeys = options["hotkey"] or list(Hotkey.objects.values_list("address", flat=True))

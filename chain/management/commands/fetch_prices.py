@@ -13,6 +13,7 @@ from chain.fiat.queries import end_of_day
 from chain.fiat.services import fetch_prices, fill_in_prices
 from chain.fiat.sources import price_sources
 from chain.locks import Busy
+from chain.management.arguments import shortened
 
 
 def day_argument(text: str) -> date:
@@ -20,7 +21,7 @@ def day_argument(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a day: write it like 2025-08-13") from None
+        raise ArgumentTypeError(f"{shortened(text)} is not a day: write it like 2025-08-13") from None
 
 
 class Command(BaseCommand):
@@ -35,8 +36,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
         first, last = options["from"], options["to"]
+        today = now.astimezone(UTC).date()
         if last and not first:
             raise CommandError("give --from DAY as well")
+        if late := [day for day in (first, last) if day and day > today]:
+            raise CommandError(f"{late[0]} is in the future; the last day with prices is today, {today}")
+        if first and last and first > last:
+            raise CommandError(f"--from {first} is after --to {last}: swap them")
         with price_sources() as sources:
             if not sources:
                 raise CommandError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +9,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from chain.eras import ERAS, era_named
 from chain.following import Standing, follow
-from chain.management.arguments import add_node_arguments, show_progress
+from chain.management.arguments import (
+    actor_name,
+    add_node_arguments,
+    file_argument,
+    seconds_argument,
+    show_progress,
+)
 from chain.management.signals import Stop
 from chain.node_services import open_nodes
 from chain.queries import last_block
@@ -37,11 +41,11 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--segment", type=Path, help="a file made by record_segment")
+        parser.add_argument("--segment", type=file_argument, help="a file made by record_segment")
         parser.add_argument("--follow", action="store_true", help="go on with new blocks until Ctrl-C")
         parser.add_argument(
             "--poll",
-            type=float,
+            type=seconds_argument,
             default=POLL_SECONDS,
             metavar="SECONDS",
             help="how often to look for new blocks",
@@ -66,14 +70,20 @@ class Command(BaseCommand):
     def _ingest(self, options: dict[str, Any]) -> None:
         progress = show_progress(self.stderr, options["verbosity"])
         assume = None
-        if options["assume_era"]:
+        if options["assume_era"] is not None:
             if (era := era_named(options["assume_era"])) is None:
                 raise CommandError(
                     f"there is no era {options['assume_era']!r}; there are {', '.join(era.name for era in ERAS)}"
                 )
-            assume = Assumption(era, getpass.getuser())
+            assume = Assumption(
+                era, actor_name(None, "no name is known of who assumes it: set LOGNAME, 1 to 150 characters")
+            )
         first, last = options["from"], options["to"]
         if options["segment"]:
+            if options["url"] or options["hotkey"]:
+                raise CommandError(
+                    "a segment is read without a node, for the hotkeys it names: leave out --url and --hotkey"
+                )
             report = ingest_segment(
                 options["segment"], first=first, last=last, progress=progress, assume=assume
             )
@@ -95,15 +105,13 @@ class Command(BaseCommand):
         )
 
     def _follow(self, options: dict[str, Any]) -> None:
-        url = options["url"] or settings.RAKEBACK_NODE_URL
-        if not url:
-            raise CommandError("give --url ws://… or set RAKEBACK_NODE_URL")
         if options["to"] or options["segment"]:
             raise CommandError("--follow has no end: leave out --to and --segment")
         if options["assume_era"]:
             raise CommandError("--assume-era is for a range: leave out --follow")
-        if options["poll"] <= 0:
-            raise CommandError("--poll needs a number of seconds above 0")
+        url = options["url"] or settings.RAKEBACK_NODE_URL
+        if not url:
+            raise CommandError("give --url ws://… or set RAKEBACK_NODE_URL")
         if last_block() is None:
             self._begin(url, options)
         with Stop() as stop:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from chain.management.arguments import add_node_arguments, show_progress
+from chain.management.arguments import add_node_arguments, file_argument, show_progress
 from chain.node_services import open_nodes
 from chain.runtime import UnknownRuntime
 from chain.runtime_services import admitted_eras
@@ -22,7 +21,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_node_arguments(parser, required=True)
-        parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="segment file to write")
+        parser.add_argument(
+            "--out", type=file_argument, required=True, metavar="FILE", help="segment file to write"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -6,7 +6,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from chain.management.arguments import number_argument
 from ledger.services import CannotAttribute, attribute_yields
+
+LIMIT_MAX = 1_000_000_000
 
 
 class Command(BaseCommand):
@@ -15,7 +18,9 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--limit", type=int, help="Stop after this many.")
+        parser.add_argument(
+            "--limit", type=number_argument("number of yields", 1, LIMIT_MAX), help="Stop after this many."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from chain.management.arguments import number_argument
 from chain.units import format_rao
 from ledger.explaining import NotIngested
 from ledger.facts import SharesDisagree
@@ -18,7 +19,7 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("block", type=int)
+        parser.add_argument("block", type=number_argument("block", 0, (1 << 63) - 1))
         parser.add_argument("--format", choices=["json", "text"], default="text")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,14 +1,16 @@
 """`manage.py export_statement PARTNER PERIOD`: one partner's statement of one closed period."""
 
 from argparse import ArgumentParser
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from chain.management.arguments import file_argument, name_argument, shortened, why_not
 from ledger.models import Period
 from ledger.queries import statement
 from partners.models import Partner
+
+PARTNERS_SHOWN = 20
 
 
 class Command(BaseCommand):
@@ -17,22 +19,29 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("partner", help="The partner's slug, like creative-builds.")
-        parser.add_argument("period", help="The period's key, like 2025-01-31.")
+        parser.add_argument("partner", type=name_argument, help="The partner's slug, like creative-builds.")
+        parser.add_argument("period", type=name_argument, help="The period's key, like 2025-01-31.")
         parser.add_argument("--format", choices=["json", "csv"], default="json")
-        parser.add_argument("--out", type=Path, help="Write here instead of printing.")
+        parser.add_argument("--out", type=file_argument, help="Write here instead of printing.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         partner = Partner.objects.filter(slug=options["partner"]).first()
         period = Period.objects.filter(key=options["period"]).first()
         if partner is None:
-            raise CommandError(f"there is no partner {options['partner']!r}")
+            slugs = Partner.objects.order_by("slug").values_list("slug", flat=True)[:PARTNERS_SHOWN]
+            there = f"there are {', '.join(slugs)}" if slugs else "there is none at all yet"
+            raise CommandError(f"there is no partner {shortened(options['partner'])}; {there}")
         if period is None:
-            raise CommandError(f"there is no closed period {options['period']!r}: close it with close_days")
+            raise CommandError(
+                f"there is no closed period {shortened(options['period'])}: close it with close_days"
+            )
         found = statement(partner, period)
         text = found.to_json() if options["format"] == "json" else found.to_csv()
         if options["out"]:
-            with options["out"].open("w", encoding="utf-8", newline="") as file:
-                file.write(text)
+            try:
+                with options["out"].open("w", encoding="utf-8", newline="") as file:
+                    file.write(text)
+            except OSError as error:
+                raise CommandError(f"Cannot write {options['out']}: {why_not(error)}") from error
         else:
             self.stdout.write(text, ending="")

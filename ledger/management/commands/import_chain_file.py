@@ -10,6 +10,7 @@ from django.utils import timezone
 from chain.imports.files import BYTES_MAX, FileRefused
 from chain.imports.preview import Preview
 from chain.imports.services import ImportRefused
+from chain.management.arguments import file_argument, readable_name, why_not
 from chain.units import format_rao
 from ledger.services import import_chain_file, preview_chain_file
 
@@ -22,16 +23,17 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", type=Path)
+        parser.add_argument("file", type=file_argument)
         parser.add_argument("--dry-run", action="store_true", help="Show the preview and write nothing.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         path: Path = options["file"]
+        name = readable_name(path)
         try:
             with path.open("rb") as file:
                 # One byte more shows that it is too large without reading all of it.
                 content = file.read(BYTES_MAX + 1)
-            preview = preview_chain_file(content=content, file_name=path.name, now=timezone.now())
+            preview = preview_chain_file(content=content, file_name=name, now=timezone.now())
             self._show(preview)
             if preview.problems:
                 raise ImportRefused(preview)
@@ -40,12 +42,14 @@ class Command(BaseCommand):
                 return
             run = import_chain_file(
                 content=content,
-                file_name=path.name,
+                file_name=name,
                 actor=None,
                 now=timezone.now(),
                 expected_sha256=preview.sha256,
             )
-        except (OSError, FileRefused, ImportRefused) as error:
+        except OSError as error:
+            raise CommandError(f"{path} cannot be read: {why_not(error)}") from error
+        except (FileRefused, ImportRefused) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(
             f"Imported as {run}." if run else "Everything in it is stored already: nothing changed."

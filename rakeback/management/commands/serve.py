@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
+from chain.management.arguments import number_argument
 from rakeback import embedded
 from rakeback.supervisor import CannotServe, serve_site
 
@@ -34,10 +35,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not str(options["port"]).isdecimal():
-            raise CommandError(
-                f"The port must be a whole number, not {options['port']!r}. Example: --port 8001"
-            )
+        try:
+            port = number_argument("port", 0, 65_535)(str(options["port"]))
+        except ArgumentTypeError as error:
+            raise CommandError(f"{error}. Example: --port 8001") from error
         self._migrate()
         services = []
         if not embedded.is_external("DATABASE_URL"):
@@ -49,7 +50,7 @@ class Command(BaseCommand):
             status = serve_site(
                 settings.RAKEBACK_HOME,
                 bind=options["bind"],
-                port=int(options["port"]),
+                port=port,
                 services=services,
                 say=self._say,
                 verbose=options["verbosity"] > 1,
