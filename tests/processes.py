@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -62,6 +66,26 @@ def processes_of(home: Path, *, naming: str = "") -> list[int]:
         if state != "Z" and naming in command and (str(home) in command or f"={home}\0" in variables):
             found.append(int(entry.name))
     return sorted(found)
+
+
+def kill_processes_of(home: Path) -> None:
+    """Kill what was started with ``home``; one may be gone already, because another that ended it went first."""
+    for number in processes_of(home):
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+
+
+@contextmanager
+def home_of_processes() -> Iterator[Path]:
+    """Give a folder that is removed in the end, with all processes that use it."""
+    # Not pytest's tmp_path: that is too long a name for a socket.
+    home = Path(tempfile.mkdtemp(prefix="rb"))
+    try:
+        yield home
+    finally:
+        kill_processes_of(home)
+        eventually(lambda: not processes_of(home))
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +15,7 @@ from django.db import transaction
 from chain.queries import facts_sha256
 from chain.services import ingest
 from chain.tests.replay_node import Play, PlaySource, serving
-from tests.processes import PROJECT, environment, eventually, manage, processes_of
+from tests.processes import PROJECT, environment, eventually, home_of_processes, manage
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 LAST = 60
@@ -26,12 +23,8 @@ LAST = 60
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
-    """A folder whose processes end with the test."""
-    folder = Path(tempfile.mkdtemp(prefix="rbc"))
-    yield folder
-    for number in processes_of(folder):
-        os.kill(number, signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
+    with home_of_processes() as folder:
+        yield folder
 
 
 def test_ch9_celery_workers_and_local_processes_store_what_one_serial_run_stores(home: Path) -> None:

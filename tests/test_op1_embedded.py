@@ -6,9 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -16,7 +14,7 @@ import pytest
 import redis
 
 from rakeback.embedded.home import Home
-from tests.processes import eventually, processes_of, start_python
+from tests.processes import eventually, home_of_processes, kill_processes_of, processes_of, start_python
 
 USE = """
 import sys; from rakeback import embedded
@@ -26,16 +24,8 @@ embedded.use_{0}(); print('ready', flush=True); sys.stdin.read()
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    # Not tmp_path: that is too long a name for a socket.
-    folder = Path(tempfile.mkdtemp(prefix="rbe"))
-    yield folder
-    for number in processes_of(folder):
-        try:
-            os.kill(number, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    eventually(lambda: not processes_of(folder))
-    shutil.rmtree(folder, ignore_errors=True)
+    with home_of_processes() as folder:
+        yield folder
 
 
 class User:
@@ -202,10 +192,7 @@ def test_op1_half_finished_set_up_is_done_again(home: Path) -> None:
 def test_op1_set_up_that_is_killed_is_done_again(home: Path) -> None:
     user = User(home)
     assert eventually((home / "postgres/data.new").exists)
-    for number in processes_of(home):
-        # One may be gone already, because another one that ended it went first.
-        with suppress(ProcessLookupError):
-            os.kill(number, signal.SIGKILL)
+    kill_processes_of(home)
     user.process.communicate(timeout=30)
     User(home).wait_until_ready().leave()
     assert is_gone(home)

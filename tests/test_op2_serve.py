@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,16 +19,21 @@ from rakeback import embedded
 from rakeback.embedded.home import Home
 from rakeback.embedded.users import release
 from rakeback.supervisor import CannotServe, Program, Supervisor, open_port
-from tests.processes import PROJECT, environment, eventually, manage, processes_of, start_python
+from tests.processes import (
+    PROJECT,
+    environment,
+    eventually,
+    home_of_processes,
+    manage,
+    processes_of,
+    start_python,
+)
 
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="rbs"))
-    yield folder
-    for number in processes_of(folder):
-        os.kill(number, signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
+    with home_of_processes() as folder:
+        yield folder
 
 
 class Site:
@@ -125,6 +128,12 @@ def test_op2_taken_port_is_named_with_the_way_out(home: Path) -> None:
         ("127.0.0.1", 70_000, "does not exist"),
         ("192.0.2.1", 0, "cannot be used"),
         ("no such host!", 0, "used"),
+        ("", 0, "Say where to listen"),
+        (" ", 0, "Say where to listen"),
+        ("x" * 5_000, 0, "is none|used"),
+        ("a..b", 0, "is none|used"),
+        ("a\0b", 0, "is none|used"),
+        ("\udcff", 0, "is none|used"),
     ],
 )
 def test_op2_impossible_addresses_are_refused(bind: str, port: int, told: str) -> None:
@@ -132,7 +141,7 @@ def test_op2_impossible_addresses_are_refused(bind: str, port: int, told: str) -
         open_port(bind, port)
 
 
-@pytest.mark.parametrize("port", ["eighty", "-1", ""])
+@pytest.mark.parametrize("port", ["eighty", "-1", "", "65536", "9" * 5_000])
 def test_op2_port_that_is_no_number_is_refused(home: Path, port: str) -> None:
     done = manage(home, "serve", f"--port={port}")
     assert done.returncode == 1

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -105,7 +106,8 @@ def _nudge(lock: int) -> None:
     if sys.platform != "linux":
         number = os.pread(lock, 20, 0).decode(errors="replace").strip()
         if number.isdigit():
-            os.kill(int(number), signal.SIGINT)
+            with suppress(ProcessLookupError):
+                os.kill(int(number), signal.SIGINT)
 
 
 def _follow(home: Home, service: str, server: Server) -> None:
