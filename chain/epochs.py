@@ -15,11 +15,12 @@ from chain.facts import Position, StakeEventFact, YieldFact
 from chain.holdings import Holdings, Pool, denominator, share, share_keys
 from chain.keys import ROOT, SUBTENSOR
 from chain.movements import pool_legs, value_keys
-from chain.refunds import limited_sales
+from chain.refunds import limited_sales, untold_refunds
 from chain.runtime import Decoder, Event, Extrinsic
 from chain.shares import NO_SHARE
 from chain.source import MissingRead
-from chain.stake_changes import SILENT_ALPHA_FEES
+from chain.stake_causes import Cause
+from chain.stake_changes import silent_fees
 from chain.state import State
 from chain.yields import (
     Epoch,
@@ -219,10 +220,15 @@ def contradicted(block: EpochBlock) -> list[str]:
 
     Where something else moved stake by an amount that nothing tells, nothing can be held against them.
     """
-    if any(event.is_a(SUBTENSOR, "RootClaimed") for event in block.events):
-        return []
+    remade = {
+        named(event, "netuid")[0]
+        for event in block.events
+        if event.is_a(SUBTENSOR, "NetworkAdded", "NetworkRemoved")
+    }
     found = []
     for hotkey, netuid in told_pools(block):
+        if netuid in remade:
+            continue
         change = _change(block, hotkey, netuid, [])
         unclear = change.disturbed or change.returnable_rao or change.silent_rao
         if not unclear and (change.grown != change.moved or not pool_confirms(change, [])):
@@ -273,8 +279,14 @@ def _change(block: EpochBlock, hotkey: str, netuid: int, coldkeys: Collection[st
         disturbed=swapped or bool(unsaid),
         renamed=swapped,
         returnable_rao=sum(legs[position].alpha_rao for position in limited),
-        silent_rao=_SILENT_FEES_RAO_MAX if legs and block.spec_version in SILENT_ALPHA_FEES else 0,
+        silent_rao=_SILENT_FEES_RAO_MAX if legs and any(silent_fees(block.events, block.spec_version)) else 0,
         refundable=limited[0] if len(limited) == 1 else None,
+        blurred=frozenset(
+            [
+                *untold_refunds(legs, block.extrinsics, block.spec_version),
+                *(position for position, leg in enumerate(legs) if leg.cause == Cause.ORDER),
+            ]
+        ),
         owner_moved=any(leg.coldkey in coldkeys for leg in legs) or bool(unsaid.intersection(coldkeys)),
     )
 
@@ -282,15 +294,22 @@ def _change(block: EpochBlock, hotkey: str, netuid: int, coldkeys: Collection[st
 def _untold_claimants(
     block: EpochBlock, hotkey: str, netuid: int, claims: Iterable[StakeEventFact]
 ) -> set[str]:
-    """Who claimed root dividends and moved root stake too: how much of the claim became stake here nothing tells."""
-    if netuid == ROOT:
-        return set()
+    """Whose claim of root dividends became stake here by an amount, or at a time, that nothing tells.
+
+    On a subnet that is so where root stake moved too; on root wherever what was claimed was sold for it. Of several
+    claims the one that the runtime makes as the block begins leaves nothing for the others.
+    """
     told = {leg.coldkey for leg in claims}
+    held = block.holdings.get((hotkey, netuid), {})
     return {
         coldkey
-        for _, coldkey in _claimants(block, hotkey)
-        if coldkey not in told
-        and share(block.after, hotkey, ROOT, coldkey) != block.holdings[hotkey, ROOT][coldkey]
+        for coldkey, events in _claimants(block, hotkey).items()
+        if share(block.after, hotkey, netuid, coldkey) != held.get(coldkey, NO_SHARE)
+        and (
+            len(events) > 1 and events[0].extrinsic_index is not None
+            if coldkey in told
+            else share(block.after, hotkey, ROOT, coldkey) != block.holdings[hotkey, ROOT][coldkey]
+        )
     }
 
 
@@ -305,14 +324,14 @@ def _unsaid(block: EpochBlock, hotkey: str, netuid: int) -> set[str]:
     }
 
 
-def _claimants(block: EpochBlock, hotkey: str) -> list[tuple[int, str]]:
-    """(event index, coldkey) of root claims by stakers of a hotkey."""
-    return [
-        (event.index, coldkey)
-        for event in block.events
-        if event.is_a(SUBTENSOR, "RootClaimed")
-        and (coldkey := named(event, "coldkey")[0]) in block.holdings.get((hotkey, ROOT), {})
-    ]
+def _claimants(block: EpochBlock, hotkey: str) -> dict[str, list[Event]]:
+    """Claims of root dividends by stakers of a hotkey, by coldkey."""
+    stakers = block.holdings.get((hotkey, ROOT), {})
+    found: dict[str, list[Event]] = {}
+    for event in block.events:
+        if event.is_a(SUBTENSOR, "RootClaimed") and (coldkey := named(event, "coldkey")[0]) in stakers:
+            found.setdefault(coldkey, []).append(event)
+    return found
 
 
 def _claimed_key(hotkey: str, netuid: int, coldkey: str) -> str:
@@ -323,10 +342,9 @@ def _claim_keys(block: EpochBlock, pools: Iterable[Pool]) -> list[str]:
     return [
         key
         for hotkey, netuid in pools
-        if netuid != ROOT
-        for _, coldkey in _claimants(block, hotkey)
+        for coldkey in _claimants(block, hotkey)
         for key in (
-            _claimed_key(hotkey, netuid, coldkey),
+            *([] if netuid == ROOT else [_claimed_key(hotkey, netuid, coldkey)]),
             *share_keys(hotkey, ROOT, coldkey, safe_float=block.era.safe_float_shares),
         )
     ]
@@ -338,13 +356,15 @@ def _claims(block: EpochBlock, hotkey: str, netuid: int) -> list[StakeEventFact]
     Moving root stake shifts the same record, so a claimant whose root share changed too is left out.
     """
     found = []
-    for index, coldkey in _claimants(block, hotkey) if netuid != ROOT else ():
+    for coldkey, events in _claimants(block, hotkey).items() if netuid != ROOT else ():
         key = _claimed_key(hotkey, netuid, coldkey)
         kept = block.after.amount(key) - block.before.amount(key)
         old = block.holdings[hotkey, ROOT][coldkey]
         if kept > 0 and share(block.after, hotkey, ROOT, coldkey) == old:
             found.append(
-                StakeEventFact(index, None, "STAKE", True, coldkey, hotkey, netuid, None, kept, None, "TAO")
+                StakeEventFact(
+                    events[0].index, None, "STAKE", True, coldkey, hotkey, netuid, None, kept, None, "TAO"
+                )
             )
     return found
 

@@ -1,7 +1,8 @@
-"""What a limit gave back of a sale, runtime 283 to 396. Pure.
+"""What a limit gave back of a sale, from runtime 283 on. Pure.
 
-There a sale with a limit takes all its alpha out, sells what the limit allows and credits the rest back; its event
-names all of it. How much came back is found in the pool: it holds so much more than its events explain.
+A sale with a limit takes all its alpha out, sells what the limit allows and credits the rest back. Until 396 its event
+names all of it, and how much came back is found in the pool: it holds so much more than its events explain. From 397 the
+event names what was sold, and nothing what came back.
 """
 
 from __future__ import annotations
@@ -23,6 +24,17 @@ def limited_sales(
     """Positions of the legs among a pool's whose limit may have given alpha back that their event includes."""
     if not FEE_IN_INPUT_ASSET_FROM <= spec_version < NET_REMOVALS_FROM:
         return []
+    return _limited(legs, extrinsics)
+
+
+def untold_refunds(
+    legs: Sequence[StakeEventFact], extrinsics: Mapping[int, Extrinsic], spec_version: int
+) -> list[int]:
+    """Positions of the legs among a pool's whose limit may have given alpha back that their event leaves out."""
+    return _limited(legs, extrinsics) if spec_version >= NET_REMOVALS_FROM else []
+
+
+def _limited(legs: Sequence[StakeEventFact], extrinsics: Mapping[int, Extrinsic]) -> list[int]:
     return [
         position
         for position, leg in enumerate(legs)

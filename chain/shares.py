@@ -207,6 +207,26 @@ def same_number(pool: Pool, coldkey: str | None, stored: Share) -> bool:
     return bits == stored.bits
 
 
+# Of 21 digits; a block's few operations cut no more than a unit or two of the last off each.
+_SAFE_PARTS = 10**18
+
+
+def parts_kept(pool: Pool, coldkey: str) -> int:
+    """To one part in how many a denominator is known after a holder took alpha out and put some of it back.
+
+    At most all of it left, and what each operation cuts off weighs the more the less of the pool remained meanwhile.
+    """
+    rest = max(pool.value - pool.stake_of(coldkey), 0)
+    return _SAFE_PARTS * rest // pool.value if pool.value else 0
+
+
+def near_number(pool: Pool, stored: Share, parts: int) -> bool:
+    """Say whether a replayed pool's denominator is what storage holds but for one part in so many."""
+    replayed = Share(*pool.denominator) if isinstance(pool, SafeFloatPool) else Share(pool.denominator)
+    of = weights({"replayed": replayed, "stored": stored})
+    return abs(of["replayed"] - of["stored"]) * parts <= max(of.values())
+
+
 def grew_otherwise(pool: Pool, coldkey: str, before: Share, after: Share) -> bool:
     """Say whether a share grew by another amount than in a replay: by more than a rao and a millionth of the growth."""
     if isinstance(pool, SafeFloatPool):

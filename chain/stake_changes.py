@@ -104,7 +104,7 @@ def touched(
     for event in events:
         _mark(marks, event, spec_version)
     _mark_orders(marks, events, extrinsics)
-    for index, payer, _ in _silent_fees(events, spec_version):
+    for index, payer, _ in silent_fees(events, spec_version):
         paid = _fee_pools(extrinsics[index]) if index in extrinsics else None
         marks.positions |= {(hotkey, netuid, payer) for hotkey, netuid in paid or ()}
         if paid is None or paid:
@@ -127,7 +127,7 @@ def touched(
 def telling_extrinsics(events: Sequence[Event], spec_version: int) -> frozenset[int]:
     """Indices of the extrinsics whose call says what their events leave open: batches, silent fees, root's own calls."""
     batched = {order.extrinsic_index for order in executions(events) if order.batch is not None}
-    silent = {index for index, _, _ in _silent_fees(events, spec_version)}
+    silent = {index for index, _, _ in silent_fees(events, spec_version)}
     root = {event.extrinsic_index for event in events if event.is_a("Sudo", "Sudid")}
     return frozenset(index for index in batched | silent | root if index is not None)
 
@@ -187,7 +187,7 @@ def _swapped_hotkeys(event: Event) -> tuple[str, str, int | None]:
     return old, new, netuid
 
 
-def _silent_fees(events: Sequence[Event], spec_version: int) -> Iterator[tuple[int, str, int]]:
+def silent_fees(events: Sequence[Event], spec_version: int) -> Iterator[tuple[int, str, int]]:
     """(extrinsic, payer, event index) of fees that were charged though no TAO was withdrawn from the payer for them."""
     if spec_version not in SILENT_ALPHA_FEES:
         return
@@ -329,7 +329,7 @@ class _Block:
             order_hotkeys=hotkeys_of_batched(events, extrinsics),
             silent_fees=[
                 (payer, event_index, _fee_pools(extrinsics[index]) if index in extrinsics else None)
-                for index, payer, event_index in _silent_fees(events, spec_version)
+                for index, payer, event_index in silent_fees(events, spec_version)
             ],
             removals=frozenset((leg.hotkey, leg.netuid, leg.coldkey) for leg in legs if not leg.added),
             payouts=payouts(

@@ -14,7 +14,17 @@ from enum import StrEnum
 
 from chain.addresses import decode_address
 from chain.facts import StakeEventFact
-from chain.shares import NO_SHARE, Pool, Share, grew_otherwise, open_pool, same_number, weights
+from chain.shares import (
+    NO_SHARE,
+    Pool,
+    Share,
+    grew_otherwise,
+    near_number,
+    open_pool,
+    parts_kept,
+    same_number,
+    weights,
+)
 from chain.takes import FRACTION_BITS, split_dividend, take_range, takes_adding_to
 
 # Every write to a pool can cut off a rao; no block has as many.
@@ -77,6 +87,10 @@ class PoolChange:
     """What fees may at most have taken that no event names."""
     refundable: int | None = None
     """Position among `events` of the one sale whose limit may have given alpha back, which its event includes."""
+    blurred: frozenset[int] = frozenset()
+    """Positions among `events` of those whose way through the shares is not told to the last digit: sales whose limit
+    gave alpha back that the event leaves out, orders of a batch, whose events come in another order.
+    """
 
     @property
     def grown(self) -> int:
@@ -313,15 +327,22 @@ def pool_confirms(change: PoolChange, made: Collection[Credit]) -> bool:
     """Say whether the credits and then the block's stake events give the chain's value and denominator."""
     made = list(made)
     refund = change.grown - change.moved - sum(rao for _, rao in made)
-    pool = _replayed(change, made)
+    pool, parts = _replayed(change, made), None
     for position, event in enumerate(change.events):
+        if position in change.blurred:
+            kept = parts_kept(pool, event.coldkey)
+            parts = kept if parts is None else min(parts, kept)
         if event.added:
             pool.add(event.coldkey, event.alpha_rao)
             continue
         pool.remove(event.coldkey, event.alpha_rao)
         if position == change.refundable and 0 < refund < event.alpha_rao:
             pool.add(event.coldkey, refund)
-    return pool.value == change.after.value and same_number(pool, None, change.after.denominator)
+    if pool.value != change.after.value:
+        return False
+    if parts is not None:
+        return near_number(pool, change.after.denominator, parts)
+    return same_number(pool, None, change.after.denominator)
 
 
 def _share_confirms(change: PoolChange, owner: str, made: Collection[Credit]) -> bool:

@@ -88,6 +88,8 @@ def follow(chain: ModelChain, epochs: int) -> Outcome:
         expected = [one for one in truth[number] if one.hotkey in on_subnet(ours, one.netuid)]
         check_yields(chain, facts, expected)
         check_positions(chain, reader, number)
+        # An honest event is never held for a lie.
+        assert not [doubt for doubt in facts.doubts if "changed otherwise" in doubt]
         outcome.blocks += 1
         outcome.proofs.update(fact.proof for fact in facts.yields)
     return outcome

@@ -83,6 +83,31 @@ def test_scenario_13_what_limits_gave_back_is_told_rightly_or_opens_a_gap(
     assert not facts.doubts or (283 <= spec < 397 and (sellers == 2 or (epoch and not dividend)))
 
 
+@pytest.mark.parametrize("spec", [397, 401, 411, 425])
+@pytest.mark.parametrize("epoch", [False, True])
+@pytest.mark.parametrize("all_of_it", [False, True])
+def test_scenario_13_what_a_limit_gave_back_leaves_no_doubt_where_the_event_names_what_was_sold(
+    spec: int, epoch: bool, all_of_it: bool
+) -> None:
+    """It went out of the pool and in again, which moves the last digits of the shares."""
+    chain = chain_of(spec)
+    first, second = chain.hotkeys
+    netuid, seller = chain.netuids[1], chain.coldkeys[1]
+    chain.add_stake(seller, first, netuid, 10**12)
+    chain.add_stake(chain.coldkeys[2], first, netuid, 10**9 if all_of_it else 10**13)
+    chain.produce()
+    for turn in range(12):
+        if epoch:
+            chain.epoch(netuid, Dividends.of(alpha={first: TAO + 13 * turn, second: TAO}, root={}))
+        held = chain.stake_of(first, seller, netuid)
+        chain.submit(
+            seller,
+            calls.remove_stake(first, netuid, held if all_of_it else held // 3, fill=held // (7 + turn)),
+        )
+        chain.produce()
+    assert not [doubt for facts in read(chain) for doubt in facts.doubts]
+
+
 @pytest.mark.parametrize("spec", TAKES_RETOLD)
 @pytest.mark.parametrize("who", ["the claimant", "another"])
 def test_scenario_13_a_limited_sale_beside_a_claim_in_a_block_without_an_epoch(spec: int, who: str) -> None:
@@ -132,4 +157,32 @@ def test_scenario_16_a_claim_and_stake_and_root_stake_in_the_block_of_an_epoch(
     if owner_sells:
         chain.submit(chain.owners[0], calls.remove_stake(first, netuid, TAO))
     chain.produce()
+    read(chain)
+
+
+@pytest.mark.parametrize("spec", TAKES_RETOLD)
+@pytest.mark.parametrize("who", ["owner", "staker"])
+@pytest.mark.parametrize("epoch", [False, True])
+def test_scenario_16_two_claims_of_one_staker_beside_its_sale_count_once(
+    spec: int, who: str, epoch: bool
+) -> None:
+    """Two calls, or the runtime's own claim as the block begins and a call."""
+    chain = chain_of(spec)
+    first = chain.hotkeys[0]
+    netuid, claimant = chain.netuids[1], chain.owners[0] if who == "owner" else chain.coldkeys[1]
+    for one in (0, netuid):
+        chain.add_stake(claimant, first, one, 10**12)
+    chain.submit(claimant, calls.set_claim_type("Keep"))
+    chain.produce()
+    for turn in range(3):
+        chain.epoch(netuid, Dividends.of(alpha={first: TAO}, root={first: 300 * TAO}))
+        chain.produce()
+        if epoch:
+            chain.epoch(netuid, Dividends.of(alpha={first: TAO + 7}, root={first: 300 * TAO + 9}))
+        chain.auto_claims = turn == 0
+        for _ in range(2):
+            chain.submit(claimant, calls.claim_root(netuid))
+            chain.submit(claimant, calls.remove_stake(first, netuid, 3 * TAO + 1))
+        chain.produce()
+        chain.auto_claims = False
     read(chain)

@@ -27,7 +27,7 @@ from chain.reader import ChainReader
 from chain.services import IngestStopped, ingest, ingest_segment
 from chain.source import SourceError
 from chain.state import PositionsDisagree
-from chain.tests.model import Dividends, ModelChain
+from chain.tests.model import Dividends, ModelChain, calls
 from chain.tests.replay_node import Play, PlaySource, serving
 from chain.tests.test_hostile_nodes import STOPS
 
@@ -358,6 +358,50 @@ def takes(facts: list[BlockFacts]) -> Counter[tuple[int, int, str, str]]:
         for one in block.yields:
             found[block.number, one.netuid, one.hotkey, one.side] += one.take_rao
     return found
+
+
+@pytest.mark.parametrize("spec", [334, 345, 370, 401, 425])
+@pytest.mark.parametrize("kind", ["Keep", "Swap"])
+@pytest.mark.parametrize("subnet", ["claimed", "another", "root"])
+def test_ch2_an_amount_misstated_beside_a_claim_of_somebody_else_is_a_doubt(
+    spec: int, kind: str, subnet: str
+) -> None:
+    """A claim says nothing of pools in which the claimant's share stayed as it was."""
+    logging.getLogger("chain.reader").setLevel(logging.ERROR)
+    chain = ModelChain(spec, 3, quiet=True)
+    chain.auto_claims = False
+    first = chain.hotkeys[0]
+    claimant, staker = chain.coldkeys[1:3]
+    claimed, another = chain.netuids[:2]
+    netuid = {"claimed": claimed, "another": another, "root": 0}[subnet]
+    chain.add_stake(claimant, first, 0, 10**12)
+    chain.submit(claimant, calls.set_claim_type(kind))
+    for one in (0, claimed, another):
+        chain.add_stake(staker, first, one, 10**12)
+    chain.produce()
+    chain.epoch(claimed, Dividends.of(alpha={first: 10**9}, root={first: 300 * 10**9}))
+    chain.produce()
+    chain.submit(claimant, calls.claim_root(claimed))
+    chain.add_stake(staker, first, netuid, 10**10 + 7)
+    chain.produce()
+    for _ in range(2):
+        chain.produce()
+    number = 3
+    [honest, _] = LyingModel(chain).read(number)
+    assert not honest.doubts
+    [leg] = [leg for leg in honest.stake_events if leg.coldkey == staker]
+    events = bytes.fromhex(str(LyingModel(chain).value(number, keys.SYSTEM_EVENTS))[2:])
+    lie = events.replace(str(leg.alpha_rao).encode(), str(leg.alpha_rao + 5_000).encode())
+    assert lie != events
+    try:
+        lied, _ = LyingModel(chain, {(chain.hash_of(number), keys.SYSTEM_EVENTS): "0x" + lie.hex()}).read(
+            number
+        )
+    except STOPS:
+        return
+    # Where the claim itself became stake of the pool, what came of which cannot be told.
+    mixed = (kind, subnet) in {("Keep", "claimed"), ("Swap", "root")}
+    assert mixed or any("changed otherwise" in doubt for doubt in lied.doubts)
 
 
 def quiet_epochs(spec: int) -> ModelChain:
