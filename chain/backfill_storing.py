@@ -12,13 +12,12 @@ from datetime import datetime
 import structlog
 from django.db import transaction
 
-from chain.backfill_models import Backfill, BackfillChunk
 from chain.facts import BlockFacts
 from chain.gap_queries import next_readable, readable_ranges
 from chain.gap_services import finish_run, gap_kind, record_doubts, record_gap
 from chain.hotkeys import Following
 from chain.locks import Busy, Lock, only_one
-from chain.models import Block, Gap, IngestRun, Network
+from chain.models import Backfill, BackfillChunk, Block, Gap, IngestRun, Network
 from chain.queries import holdings_at, last_block
 from chain.services import following_now
 from chain.shares import NO_SHARE

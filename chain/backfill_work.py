@@ -18,12 +18,11 @@ import structlog
 from django.db import transaction
 from django.db.models import Min
 
-from chain.backfill_models import Backfill, BackfillChunk
 from chain.backfill_storing import Clock, is_next_read, store_read_chunks
 from chain.gap_queries import readable_ranges
 from chain.gap_services import gap_kind
 from chain.hotkeys import Following
-from chain.models import Gap
+from chain.models import Backfill, BackfillChunk, Gap
 from chain.queries import stored_runtimes
 from chain.reader import ChainReader
 from chain.runtime import UnknownRuntime

@@ -15,10 +15,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Q, Sum
 from django.db.models.functions import Coalesce
 
-from chain.backfill_models import Backfill, BackfillChunk
 from chain.gap_queries import next_readable
 from chain.gap_services import close_filled_gaps, finish_run
-from chain.models import Gap, IngestRun
+from chain.models import Backfill, BackfillChunk, Gap, IngestRun
 from chain.queries import last_block
 from chain.services import check_fits, check_identity, newest_confirmed, our_hotkeys
 from chain.source import Source

@@ -14,12 +14,11 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.backends.postgresql.psycopg_any import NumericRange
 
-from chain.backfill_models import Backfill
 from chain.facts import BlockFacts
 from chain.families import Family
 from chain.gap_queries import Range, holes, readable_ranges
 from chain.locks import Busy, Lock, only_one
-from chain.models import Block, Gap, IngestRun
+from chain.models import Backfill, Block, Gap, IngestRun
 from chain.network import family
 from chain.queries import last_block
 from chain.runtime import UnknownRuntime

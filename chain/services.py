@@ -12,14 +12,13 @@ from typing import TypeVar
 from django.db import transaction
 from django.utils import timezone
 
-from chain.backfill_models import Backfill
 from chain.eras import ERAS, NEWEST_KNOWN_SPEC, Era, era_of
 from chain.facts import BlockFacts
 from chain.gap_queries import next_readable, readable_ranges
 from chain.gap_services import GAP_KINDS, finish_run, gap_kind, record_doubts, record_gap
 from chain.hotkeys import Following
 from chain.locks import Busy, Lock, only_one
-from chain.models import Block, IngestRun, Network
+from chain.models import Backfill, Block, IngestRun, Network
 from chain.providers import second_opinion
 from chain.queries import followed_after, holdings_at, last_block, named_hotkeys, stored_runtimes
 from chain.reader import ChainReader

@@ -17,9 +17,8 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.backfill_models import Backfill
 from chain.fiat.models import FiatPrice
-from chain.models import Endpoint
+from chain.models import Backfill, Endpoint
 from chain.take_queries import DayTake, PoolTake
 from chain.tests.factories import (
     START,

@@ -21,10 +21,9 @@ from django.views.generic import TemplateView, View
 
 from chain import backfilling
 from chain.admin.gap_advice import is_amount
-from chain.backfill_models import Backfill
 from chain.backfilling import RUN, CannotBackfill, describe_progress, get_progress
 from chain.gap_services import ACCEPT, REASON_LENGTH_MIN, CannotGiveUp, give_up_blocks
-from chain.models import Gap
+from chain.models import Backfill, Gap
 from chain.services import CannotIngest, now_utc
 from chain.source import SourceError
 from chain.tasks import open_node, wake_workers

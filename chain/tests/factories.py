@@ -8,8 +8,9 @@ from typing import Any
 from django.db.backends.postgresql.psycopg_any import NumericRange
 
 from chain.addresses import encode_address
-from chain.backfill_models import Backfill, BackfillChunk
 from chain.models import (
+    Backfill,
+    BackfillChunk,
     Block,
     Conversion,
     Endpoint,

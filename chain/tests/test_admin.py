@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from chain.admin import base
-from chain.backfill_models import Backfill
 from chain.models import (
+    Backfill,
     Block,
     Conversion,
     Endpoint,

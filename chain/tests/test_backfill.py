@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chain import tasks
-from chain.backfill_models import Backfill, BackfillChunk
 from chain.backfill_storing import store_read_chunks
 from chain.backfill_work import claim_chunk, count_claimable, read_claimed, read_one_chunk
 from chain.backfilling import (
@@ -30,7 +29,7 @@ from chain.backfilling import (
     retry_gaps,
     start_backfill,
 )
-from chain.models import Block, Gap, IngestRun
+from chain.models import Backfill, BackfillChunk, Block, Gap, IngestRun
 from chain.queries import facts_sha256, last_block
 from chain.services import CannotIngest, IngestBusy, ingest
 from chain.source import Source, SourceError

@@ -12,8 +12,7 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from chain.backfill_models import Backfill
-from chain.models import Gap
+from chain.models import Backfill, Gap
 from chain.services import now_utc
 from chain.tests.factories import make_backfill, make_blocks, make_gap
 from chain.tests.replay_node import Play, serving

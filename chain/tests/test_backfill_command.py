@@ -11,11 +11,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from chain.backfill_models import Backfill
 from chain.backfill_work import read_one_chunk
 from chain.backfilling import start_backfill
 from chain.management.commands import backfill as command
-from chain.models import Gap
+from chain.models import Backfill, Gap
 from chain.services import now_utc
 from chain.tests.factories import make_blocks, make_gap
 from chain.tests.replay_node import Play, PlaySource, serving

@@ -12,12 +12,11 @@ from django.db import IntegrityError, connection, transaction
 from django.test import override_settings
 
 from chain import tasks
-from chain.backfill_models import Backfill
 from chain.backfill_work import read_one_chunk
 from chain.backfilling import pause_backfill, resume_backfill, start_backfill
 from chain.gap_queries import holes, lost_ranges, next_readable, readable_ranges
 from chain.gap_services import BEHIND_BLOCKS_MAX, CannotGiveUp, find_gaps, give_up_blocks
-from chain.models import Block, Gap, IngestRun, Position, Yield
+from chain.models import Backfill, Block, Gap, IngestRun, Position, Yield
 from chain.queries import facts_sha256, holdings_at, last_block, open_gaps
 from chain.services import CannotIngest, IngestStopped, ingest, ingest_new_blocks
 from chain.shares import Share

@@ -13,12 +13,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from chain import backfilling
-from chain.backfill_models import Backfill
 from chain.backfill_work import work
 from chain.backfilling import CannotBackfill, describe_progress, get_progress
 from chain.management.arguments import add_node_arguments, number_argument
 from chain.management.signals import Stop
-from chain.models import Gap
+from chain.models import Backfill, Gap
 from chain.node_services import open_nodes
 from chain.services import CannotIngest, now_utc, our_hotkeys
 from chain.source import Source, SourceError
