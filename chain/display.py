@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from chain.families import SMALLEST
 from chain.network import coin
-from chain.remark_text import Piece, shown
+from chain.tagging.remark_text import Piece, shown
 from chain.units import format_rao
 
 # Characters of a text in a list; its own page shows all.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from chain.shares import Share
+from chain.pools.shares import Share
 
 # Hotkey, netuid and coldkey of who holds stake where.
 Position = tuple[str, int, str]
@@ -53,7 +53,7 @@ class StakeEventFact:
     other_hotkey: str = ""
     other_netuid: int | None = None
     cause: str = ""
-    """A `chain.stake_causes.Cause`, or empty: the kind says what happened."""
+    """A `chain.stake.causes.Cause`, or empty: the kind says what happened."""
     derived: bool = False
     """`alpha_rao` is what the position's value changed by, not what an event says."""
 
@@ -77,7 +77,7 @@ class ConversionFact:
 
 @dataclass(frozen=True)
 class PriceFact:
-    """State of a subnet's AMM after the block; the price is made of it by `chain.pool_prices`.
+    """State of a subnet's AMM after the block; the price is made of it by `chain.pools.prices`.
 
     Reserves in rao; `sqrt_price` in raw U64F64 bits where the pool has one; `pricing` is a value of `PoolPricing`;
     `quote_weight` in parts of 1e18 where pools have weights.
@@ -105,7 +105,7 @@ class RemarkFact:
 
 @dataclass(frozen=True)
 class TagFact:
-    """What a remark tags, or why nothing; see `chain.models.Tag` and `chain.tags`."""
+    """What a remark tags, or why nothing; see `chain.models.Tag` and `chain.tagging.tags`."""
 
     remark_event_index: int
     stake_event_index: int | None

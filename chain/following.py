@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
+from chain.nodes.source import BadNodes, Source, SourceError
 from chain.queries import last_block
 from chain.services import IngestBusy, IngestStopped, ingest_new_blocks, newest_confirmed
-from chain.source import BadNodes, Source, SourceError
 from chain.state import read_identity
 
 # A stop never waits longer than a block; a run is only a line in the list of runs.

@@ -12,9 +12,6 @@ from typing import Any
 from django.db import connection
 from django.db.models import Count, QuerySet, Sum
 
-from chain.eras import era_of
-from chain.holdings import Holdings
-from chain.hotkeys import Following
 from chain.models import (
     Block,
     Conversion,
@@ -31,7 +28,10 @@ from chain.models import (
     Tag,
     Yield,
 )
-from chain.shares import NO_SHARE, Pool, Share, add_shares, open_pool, weights, worth_of
+from chain.pools.holdings import Holdings
+from chain.pools.shares import NO_SHARE, Pool, Share, add_shares, open_pool, weights, worth_of
+from chain.runtimes.eras import era_of
+from chain.stake.hotkeys import Following
 from chain.units import RAO_PER_TAO
 
 
@@ -154,7 +154,7 @@ def pool_worths(pools: Iterable[tuple[str, int]]) -> dict[tuple[str, int], PoolW
                 # Claimable alpha leaves the root pool as it was.
                 continue
             # An epoch first mints what the owner earned, then raises the value of all; since 334 it then mints the take
-            # on root dividends in the subnet's pool (chain.yields).
+            # on root dividends in the subnet's pool (chain.earnings.yields).
             pool = found[key].pool
             pool.add("", take + other)
             if side == "ALPHA" or netuid == 0:

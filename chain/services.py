@@ -12,21 +12,21 @@ from typing import TypeVar
 from django.db import transaction
 from django.utils import timezone
 
-from chain.eras import ERAS, NEWEST_KNOWN_SPEC, Era, era_of
 from chain.facts import BlockFacts
-from chain.gap_queries import next_readable, readable_ranges
-from chain.gap_services import GAP_KINDS, finish_run, gap_kind, record_doubts, record_gap
-from chain.hotkeys import Following
+from chain.gaps.queries import next_readable, readable_ranges
+from chain.gaps.services import GAP_KINDS, finish_run, gap_kind, record_doubts, record_gap
 from chain.locks import Busy, Lock, only_one
 from chain.models import Backfill, Block, IngestRun, Network
-from chain.providers import second_opinion
+from chain.nodes.providers import second_opinion
+from chain.nodes.segment import SegmentHeader, SegmentSource, check_place, write_segment
+from chain.nodes.source import RecordingSource, Source, call_one
+from chain.pools.shares import NO_SHARE
 from chain.queries import followed_after, holdings_at, last_block, named_hotkeys, stored_runtimes
-from chain.reader import ChainReader
-from chain.runtime import UnknownRuntime
-from chain.runtime_services import admitted_eras, assume_runtime
-from chain.segment import SegmentHeader, SegmentSource, check_place, write_segment
-from chain.shares import NO_SHARE
-from chain.source import RecordingSource, Source, call_one
+from chain.reading.reader import ChainReader
+from chain.runtimes.decoding import UnknownRuntime
+from chain.runtimes.eras import ERAS, NEWEST_KNOWN_SPEC, Era, era_of
+from chain.runtimes.services import admitted_eras, assume_runtime
+from chain.stake.hotkeys import Following
 from chain.state import BrokenChain, Identity, read_identity, understanding
 from chain.storing import Metadata, store_baseline, store_blocks, store_network
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from chain import keys
 from chain.addresses import encode_address
-from chain.runtime import UnknownRuntime
-from chain.shares import NO_SHARE, Share
-from chain.source import Call, MissingRead, Source, SourceError, call_one
-from chain.yields import MethodsDisagree
+from chain.earnings.yields import MethodsDisagree
+from chain.nodes.source import Call, MissingRead, Source, SourceError, call_one
+from chain.pools.shares import NO_SHARE, Share
+from chain.runtimes.decoding import UnknownRuntime
 
 
 class BrokenChain(Exception):

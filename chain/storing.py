@@ -14,7 +14,6 @@ from typing import Protocol
 
 from django.db import connection
 
-from chain.eras import era_of
 from chain.facts import BlockFacts, HotkeyFact, ShareFact, YieldFact
 from chain.models import (
     Block,
@@ -31,6 +30,7 @@ from chain.models import (
     Yield,
 )
 from chain.payloads import keep_payload
+from chain.runtimes.eras import era_of
 from chain.state import Identity
 
 ROWS_PER_STATEMENT = 2_000

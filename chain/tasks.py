@@ -11,15 +11,15 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from chain.backfill_work import count_claimable, read_one_chunk
+from chain.backfill.work import count_claimable, read_one_chunk
 from chain.fiat.services import fill_in_prices
 from chain.fiat.sources import price_sources
-from chain.gap_services import find_gaps
+from chain.gaps.services import find_gaps
 from chain.locks import Busy
 from chain.models import Backfill
-from chain.node_services import open_nodes
+from chain.nodes.services import open_nodes
+from chain.nodes.source import Source, SourceError
 from chain.services import IngestBusy, ingest_new_blocks, now_utc
-from chain.source import Source, SourceError
 from chain.state import read_identity
 
 # A tick ends soon enough that a stop never waits long; the next tick goes on.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import Sum
 
-from chain.gap_queries import next_readable
+from chain.gaps.queries import next_readable
 from chain.models import Block, Yield
 from ledger.attribution import digest
 from ledger.calculation import Calculation

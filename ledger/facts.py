@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce
 
 from chain.fields import RaoField
 from chain.models import Asset, Conversion, Position, StakerReward, Yield
-from chain.shares import Share, adds_up, weights
+from chain.pools.shares import Share, adds_up, weights
 from ledger.attribution import CannotSplit, split
 from ledger.calculation import Earned, OpenLot, Part, Sale
 from ledger.models import PartnerTake
@@ -64,7 +64,7 @@ class Holders:
 def holders_of(source: Yield, holders: Holders | None = None) -> list[tuple[str, int]]:
     """List (coldkey, weight) of those who held a yield's pool when it was earned: after the parent block.
 
-    Weights are the shares as integers of one scale (:func:`chain.shares.weights`).
+    Weights are the shares as integers of one scale (:func:`chain.pools.shares.weights`).
 
     Who earned an imported yield is given instead, and the amounts are their weights.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 
-from chain.gap_queries import accepted_doubts, lost_beside, lost_count
+from chain.gaps.queries import accepted_doubts, lost_beside, lost_count
 from chain.models import Block, Conversion, Yield
 from ledger.calculation import Calculation
 from ledger.models import Attribution, Period

@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import Count
 
 from chain.families import Family
-from chain.gap_queries import accepted_doubts, lost_beside, lost_count, next_readable
+from chain.gaps.queries import accepted_doubts, lost_beside, lost_count, next_readable
 from chain.models import Block, Gap, Yield
 from chain.network import family
 from chain.queries import open_gaps

@@ -178,7 +178,7 @@ class Environment:
 
     def node_urls(self, name: str) -> list[str]:
         """Return the addresses of nodes, separated by commas; empty where none is given. Any may hold a key."""
-        from chain.wire import BadAddress, NodeAddress
+        from chain.nodes.wire import BadAddress, NodeAddress
 
         rule = (
             "addresses of Subtensor nodes in the order in which they are asked, separated by commas, each with "

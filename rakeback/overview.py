@@ -21,13 +21,13 @@ from django.utils.safestring import mark_safe
 
 from chain.admin.cells import UNKNOWN
 from chain.display import alpha_unit, amount_html
+from chain.earnings.queries import DayTake, PoolTake, take_by_day, take_in_total, total_value
 from chain.families import Family
 from chain.keys import ROOT
 from chain.models import Yield
 from chain.network import coin, family
 from chain.queries import last_block
 from chain.tables import Column, Table
-from chain.take_queries import DayTake, PoolTake, take_by_day, take_in_total, total_value
 from chain.units import format_rao
 from ledger.queries import Overview, bases_by_partner, delegators_by_partner, overview
 from payments.models import Batch

@@ -12,7 +12,7 @@ from django.utils.safestring import mark_safe
 
 from chain.admin.cells import UNKNOWN, duration_text
 from chain.admin.prices import quote_html
-from chain.backfilling import describe_progress, get_progress, is_silent, open_backfill
+from chain.backfill.services import describe_progress, get_progress, is_silent, open_backfill
 from chain.families import Family
 from chain.fiat.queries import Price, price_at
 from chain.models import Backfill, Block, Endpoint, Gap, IngestRun

@@ -17,9 +17,9 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.earnings.queries import DayTake, PoolTake
 from chain.fiat.models import FiatPrice
 from chain.models import Backfill, Endpoint
-from chain.take_queries import DayTake, PoolTake
 from chain.tests.factories import (
     START,
     TAO,

@@ -21,7 +21,7 @@ from unfold.decorators import display
 from chain.admin.base import FactAdmin
 from chain.admin.cells import UNKNOWN, time_html
 from chain.admin.steps import STEERING, SteerConfirm, SteerPage, steering_of
-from chain.backfilling import describe_progress, get_progress, is_silent, may_run
+from chain.backfill.services import describe_progress, get_progress, is_silent, may_run
 from chain.models import Backfill, BackfillChunk
 from chain.queries import last_block
 from chain.services import now_utc

@@ -20,7 +20,7 @@ from chain.admin.csv_lists import CHART_DAYS, STEP, CsvListAdmin
 from chain.display import alpha_unit, amount_html
 from chain.line_chart import LineChart, Point, draw_line
 from chain.models import Block, PoolPrice, Pricing
-from chain.pool_prices import WEIGHT_WHOLE
+from chain.pools.prices import WEIGHT_WHOLE
 from chain.units import format_rao
 
 

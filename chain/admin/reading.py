@@ -28,8 +28,8 @@ from chain.admin.cells import (
 )
 from chain.admin.gap_advice import can_be_read, is_amount, next_step
 from chain.admin.steps import GiveUpConfirm, GiveUpPage, RetryConfirm, RetryPage, Step
-from chain.backfilling import RUN
-from chain.gap_services import ACCEPT
+from chain.backfill.services import RUN
+from chain.gaps.services import ACCEPT
 from chain.models import (
     Block,
     Gap,

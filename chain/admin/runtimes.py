@@ -13,8 +13,8 @@ from unfold.decorators import display
 
 from chain.admin.base import INGEST_FIRST, FactAdmin, change_url
 from chain.admin.cells import UNKNOWN, mono, number, time_html
-from chain.eras import era_of
 from chain.models import Block, Proof, Runtime, Side
+from chain.runtimes.eras import era_of
 from chain.tables import Column, Table
 
 KNOWN, ADMITTED, ASSUMED = "KNOWN", "ADMITTED", "ASSUMED"

@@ -43,7 +43,7 @@ from chain.models import (
 )
 from chain.network import UNIT
 from chain.queries import pools_now
-from chain.stake_causes import Cause
+from chain.stake.causes import Cause
 
 KIND_COLOURS = {
     StakeKind.STAKE: "success",

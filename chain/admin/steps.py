@@ -19,13 +19,13 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.generic import TemplateView, View
 
-from chain import backfilling
 from chain.admin.gap_advice import is_amount
-from chain.backfilling import RUN, CannotBackfill, describe_progress, get_progress
-from chain.gap_services import ACCEPT, REASON_LENGTH_MIN, CannotGiveUp, give_up_blocks
+from chain.backfill import services as backfilling
+from chain.backfill.services import RUN, CannotBackfill, describe_progress, get_progress
+from chain.gaps.services import ACCEPT, REASON_LENGTH_MIN, CannotGiveUp, give_up_blocks
 from chain.models import Backfill, Gap
+from chain.nodes.source import SourceError
 from chain.services import CannotIngest, now_utc
-from chain.source import SourceError
 from chain.tasks import open_node, wake_workers
 
 

@@ -37,9 +37,9 @@ from chain.admin.base import (
 from chain.admin.cells import UNKNOWN, kind_text, mono, number
 from chain.display import address_html, alpha_unit, amount_html, text_html
 from chain.models import Remark, StakeEvent, Tag
-from chain.remark_text import shown
 from chain.tables import Column, Table
-from chain.tags import REMARK_BYTES_MAX
+from chain.tagging.remark_text import shown
+from chain.tagging.tags import REMARK_BYTES_MAX
 
 OUTCOME_COLOURS = {"tagged": "success", "refused": "warning", "unjudged": "default"}
 OUTCOMES = {"tagged": "Tagged", "refused": "Refused", "unjudged": "Not judged"}

@@ -9,11 +9,11 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.db import transaction
 
 from chain import base58
-from chain.answers import CHAIN_NAME_MAX
 from chain.families import Family
 from chain.imports.preview import Preview, event_values, preview_file
 from chain.locks import Lock, hold
 from chain.models import Asset, Block, Hotkey, ImportRun, Network, StakeEvent, StakerReward, Yield
+from chain.nodes.answers import CHAIN_NAME_MAX
 
 Actor = AbstractBaseUser | AnonymousUser | None
 ADD = "chain.add_importrun"

@@ -12,8 +12,8 @@ from pathlib import Path
 from django.core.management.base import CommandError, CommandParser, OutputWrapper
 
 from chain.addresses import InvalidAddress, decode_address
+from chain.nodes.source import SourceError, describe_url
 from chain.services import Progress
-from chain.source import SourceError, describe_url
 from chain.units import BLOCK_MAX, SPEC_MAX
 
 # As long as a name of Django's users.

@@ -126,7 +126,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("accepted", models.BooleanField()),
-                ("reason", models.CharField(help_text="One of `chain.tags.Reason`.", max_length=20)),
+                ("reason", models.CharField(help_text="One of `chain.tagging.tags.Reason`.", max_length=20)),
                 ("via_delegate", models.BooleanField(default=False)),
                 (
                     "block",

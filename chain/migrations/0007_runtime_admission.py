@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='runtime',
             name='era',
-            field=models.CharField(blank=True, help_text='The rules it is read by; see chain/eras.py.', max_length=16),
+            field=models.CharField(blank=True, help_text='The rules it is read by; see chain/runtimes/eras.py.', max_length=16),
         ),
         migrations.AddField(
             model_name='runtime',

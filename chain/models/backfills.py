@@ -95,7 +95,7 @@ class Backfill(models.Model):
 
 
 class BackfillChunk(models.Model):
-    """A part of a backfill that one worker reads. `payload` is what it read, see `chain.staging`."""
+    """A part of a backfill that one worker reads. `payload` is what it read, see `chain.backfill.staging`."""
 
     class State(models.TextChoices):
         WAITING = "WAITING", "Waiting"

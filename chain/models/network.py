@@ -100,7 +100,9 @@ class Runtime(models.Model):
     metadata = models.BinaryField(help_text="V14 metadata, zlib.")
     metadata_sha256 = models.CharField(max_length=64)
     first_block = models.BigIntegerField(help_text="First block of it that was read.")
-    era = models.CharField(max_length=16, blank=True, help_text="The rules it is read by; see chain/eras.py.")
+    era = models.CharField(
+        max_length=16, blank=True, help_text="The rules it is read by; see chain/runtimes/eras.py."
+    )
     admitted_at = models.DateTimeField(null=True, blank=True)
     admitted_by = models.CharField(max_length=150, blank=True, help_text="Who let it in.")
     evidence = models.JSONField(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from chain.eras import PoolPricing
 from chain.fields import RaoField, Uint128Field
 from chain.models.blocks import Block
-from chain.pool_prices import price_rao
+from chain.pools.prices import price_rao
+from chain.runtimes.eras import PoolPricing
 
 
 class Pricing(models.TextChoices):
-    """What sets a pool's price, by its runtime: `chain.eras.PoolPricing`."""
+    """What sets a pool's price, by its runtime: `chain.runtimes.eras.PoolPricing`."""
 
     RESERVES = "RESERVES", "Ratio of the reserves"
     SQRT_PRICE = "SQRT_PRICE", "Stored square-root price"
@@ -20,7 +20,7 @@ class Pricing(models.TextChoices):
 
 
 class PoolPrice(models.Model):
-    """State of a subnet's AMM after a block in which we earned or converted; `chain.pool_prices` makes the price of it."""
+    """State of a subnet's AMM after a block in which we earned or converted; `chain.pools.prices` makes the price of it."""
 
     block = models.ForeignKey(Block, on_delete=models.PROTECT, related_name="prices")
     netuid = models.PositiveIntegerField()

@@ -8,7 +8,7 @@ from django.contrib.postgres.fields import BigIntegerRangeField, RangeOperators
 from django.db import models
 from django.db.models import F, Q
 
-from chain import health
+from chain.nodes import health
 
 
 class IngestRun(models.Model):

@@ -11,8 +11,8 @@ from chain.fields import RaoField, Uint128Field
 from chain.models.blocks import Block, ImportRun
 from chain.models.network import ADDRESS_LENGTH
 from chain.models.yields import Asset
-from chain.shares import Share
-from chain.stake_causes import Cause
+from chain.pools.shares import Share
+from chain.stake.causes import Cause
 
 
 class Position(models.Model):

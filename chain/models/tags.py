@@ -8,14 +8,14 @@ from django.db.models import Q
 from chain.models.blocks import Block
 from chain.models.network import ADDRESS_LENGTH
 from chain.models.stake import StakeEvent
-from chain.tags import ACCEPTED, SENTENCES, Reason
+from chain.tagging.tags import ACCEPTED, SENTENCES, Reason
 
 
 class Remark(models.Model):
     """A text its sender left in an extrinsic that also touched stake on our hotkeys (PA7). Kept as bytes.
 
     The chain's event names the text by `text_hash` only. `remark` is empty where the text stands in no call that can be
-    read, or is longer than `chain.tags.REMARK_BYTES_MAX`; in the first case its length is unknown as well.
+    read, or is longer than `chain.tagging.tags.REMARK_BYTES_MAX`; in the first case its length is unknown as well.
     """
 
     block = models.ForeignKey(Block, on_delete=models.PROTECT, related_name="remarks")
@@ -49,7 +49,7 @@ class Tag(models.Model):
     remark = models.ForeignKey(Remark, on_delete=models.PROTECT, related_name="tags")
     stake_event = models.OneToOneField(StakeEvent, null=True, on_delete=models.PROTECT, related_name="tag")
     accepted = models.BooleanField()
-    reason = models.CharField(max_length=20, help_text="One of `chain.tags.Reason`.")
+    reason = models.CharField(max_length=20, help_text="One of `chain.tagging.tags.Reason`.")
     via_delegate = models.BooleanField(default=False)
 
     class Meta:

@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from chain.fields import RaoField, Uint128Field
 from chain.models.blocks import Block, ImportRun
 from chain.models.network import ADDRESS_LENGTH
-from chain.shares import Share
+from chain.pools.shares import Share
 
 
 class Side(models.TextChoices):
@@ -33,7 +33,7 @@ class Asset(models.TextChoices):
 
 
 class Proof(models.TextChoices):
-    """How a take was confirmed beside the inversion of its dividend; see `chain.yields.Proof`."""
+    """How a take was confirmed beside the inversion of its dividend; see `chain.earnings.yields.Proof`."""
 
     POOL = "POOL", "Whole pool replayed"
     SHARES = "SHARES", "Owner's share replayed"

@@ -27,10 +27,10 @@ def main(orders: dict[str, Any]) -> None:
         (which call of the source) or `die_at_block` (while it is being stored).
     """
     from chain import storing
-    from chain.backfill_work import work
+    from chain.backfill.work import work
     from chain.facts import BlockFacts
+    from chain.nodes.source import Call, Source
     from chain.services import now_utc
-    from chain.source import Call, Source
     from chain.tests.long_play import LongPlay
     from chain.tests.replay_node import PlaySource
 

@@ -1,7 +1,7 @@
 """A small runtime for tests: dispatches call trees as the chain's wrappers do, and deposits the events they deposit.
 
 Written from the chain's rules (a failed call takes its events with it; batch, force_batch, proxy and multisig go on
-where batch_all fails) and from nothing that reads them, so what it deposits is a check on `chain.call_tree`.
+where batch_all fails) and from nothing that reads them, so what it deposits is a check on `chain.tagging.call_tree`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chain.runtime import Event, Extrinsic
-from chain.tags import text_hash
+from chain.runtimes.decoding import Event, Extrinsic
+from chain.tagging.tags import text_hash
 from chain.tests.factories import key
 
 Call = dict[str, Any]

@@ -25,7 +25,7 @@ from chain.models import (
     Tag,
     Yield,
 )
-from chain.tags import text_hash
+from chain.tagging.tags import text_hash
 from chain.units import U64F64_ONE
 
 START = datetime(2025, 1, 1, tzinfo=UTC)

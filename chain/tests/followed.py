@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 from chain import keys
+from chain.earnings.yields import Proof
 from chain.facts import BlockFacts, ConversionFact, StakeEventFact, YieldFact
-from chain.holdings import Holdings
-from chain.hotkeys import on_subnet
-from chain.reader import ChainReader
-from chain.runtime import Event
-from chain.shares import Share
+from chain.pools.holdings import Holdings
+from chain.pools.shares import Share
+from chain.reading.reader import ChainReader
+from chain.runtimes.decoding import Event
+from chain.stake.hotkeys import on_subnet
 from chain.tests.model import Dividends, ModelChain, TrueYield
 from chain.tests.model.fixed import mul_32, take_fraction
 from chain.tests.model.stake import subnet_account
-from chain.yields import Proof
 
 ERAS = (235, 258, 293, 320, 345, 370, 393, 401, 415, 425)
 ROOT = 0

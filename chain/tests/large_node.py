@@ -13,8 +13,8 @@ from typing import Any
 
 from chain import keys
 from chain.addresses import decode_address, encode_address
-from chain.block_hashes import header_hash
-from chain.source import Call
+from chain.nodes.block_hashes import header_hash
+from chain.nodes.source import Call
 from chain.tests.mainnet import metadata_of, recorded_events
 from chain.tests.replay_node import METHODS
 

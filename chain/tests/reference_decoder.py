@@ -1,4 +1,4 @@
-"""substrate-interface's own decoding, which `chain.runtime` must equal: what its get_events and get_block do."""
+"""substrate-interface's own decoding, which `chain.runtimes.decoding` must equal: what its get_events and get_block do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from scalecodec.base import RuntimeConfigurationObject, ScaleBytes
 from scalecodec.type_registry import load_type_registry_preset
 
-from chain.runtime import Event
+from chain.runtimes.decoding import Event
 
 
 class ReferenceDecoder:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from chain.runtime import Event, Extrinsic
+from chain.runtimes.decoding import Event, Extrinsic
 
 SUBTENSOR = "SubtensorModule"
 MIN_STAKE_RAO = 2_000_000

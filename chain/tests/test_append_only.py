@@ -13,10 +13,9 @@ from django.apps import apps
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.postgresql.psycopg_any import NumericRange
 
-from chain.eras import ERA_BY_NAME
 from chain.facts import BlockFacts, ShareFact
 from chain.fiat.models import ConversionPrice, FiatPrice, PriceFetch
-from chain.gap_services import finish_run
+from chain.gaps.services import finish_run
 from chain.models import (
     Block,
     FollowedHotkey,
@@ -29,8 +28,9 @@ from chain.models import (
     StakerReward,
 )
 from chain.payloads import keep_payload
-from chain.runtime_services import CannotAdmit, assume_runtime
-from chain.shares import Share
+from chain.pools.shares import Share
+from chain.runtimes.eras import ERA_BY_NAME
+from chain.runtimes.services import CannotAdmit, assume_runtime
 from chain.storing import store_baseline, store_shares
 from chain.tests.factories import (
     HOTKEY,

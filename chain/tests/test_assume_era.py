@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from chain.models import Block, Gap, Runtime, Yield
-from chain.segment import SegmentSource, write_segment
+from chain.nodes.segment import SegmentSource, write_segment
 from chain.services import record_segment
 from chain.tests.replay_node import Play, PlaySource
 

@@ -17,9 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chain import tasks
-from chain.backfill_storing import store_read_chunks
-from chain.backfill_work import claim_chunk, count_claimable, read_claimed, read_one_chunk
-from chain.backfilling import (
+from chain.backfill.services import (
     CannotBackfill,
     cancel_backfill,
     describe_progress,
@@ -29,10 +27,12 @@ from chain.backfilling import (
     retry_gaps,
     start_backfill,
 )
+from chain.backfill.storing import store_read_chunks
+from chain.backfill.work import claim_chunk, count_claimable, read_claimed, read_one_chunk
 from chain.models import Backfill, BackfillChunk, Block, Gap, IngestRun
+from chain.nodes.source import Source, SourceError
 from chain.queries import facts_sha256, last_block
 from chain.services import CannotIngest, IngestBusy, ingest
-from chain.source import Source, SourceError
 from chain.tests.replay_node import Play, PlaySource
 from tests.guards import refused, sql, tamper, without_triggers
 
@@ -542,7 +542,7 @@ def test_ch9_chunks_staged_by_another_version_or_for_other_hotkeys_are_read_agai
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from chain import staging
+    from chain.backfill import staging
 
     backfill = start(play, hotkeys)
     claim = claim_chunk(backfill_id=backfill.pk, worker="w", now=clock())

@@ -11,8 +11,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from chain.backfill_work import read_one_chunk
-from chain.backfilling import start_backfill
+from chain.backfill.services import start_backfill
+from chain.backfill.work import read_one_chunk
 from chain.management.commands import backfill as command
 from chain.models import Backfill, Gap
 from chain.services import now_utc

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chain.block_hashes import are_extrinsics_of, header_hash, ordered_root
-from chain.source import NodeSource, SourceError, call_one
+from chain.nodes.block_hashes import are_extrinsics_of, header_hash, ordered_root
+from chain.nodes.source import NodeSource, SourceError, call_one
 from chain.tests.replay_node import Play, PlaySource, serving
 
 # Number of values: the root by the first layout, by the second.

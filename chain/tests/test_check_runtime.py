@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from chain.admission import admitted_era
-from chain.eras import ERA_BY_NAME, ERAS
 from chain.models import Network, Runtime
-from chain.reader import ChainReader
-from chain.runtime_check import (
+from chain.nodes.segment import SegmentSource
+from chain.reading.reader import ChainReader
+from chain.runtimes.admission import admitted_era
+from chain.runtimes.check import (
     Passed,
     RuntimeRefused,
     Sample,
@@ -25,8 +25,8 @@ from chain.runtime_check import (
     sample_of_node,
     sample_of_segment,
 )
-from chain.runtime_services import CannotAdmit, admit_runtime, admitted_eras, assume_runtime
-from chain.segment import SegmentSource
+from chain.runtimes.eras import ERA_BY_NAME, ERAS
+from chain.runtimes.services import CannotAdmit, admit_runtime, admitted_eras, assume_runtime
 from chain.state import Identity
 from chain.tests.factories import make_blocks
 from chain.tests.mainnet import as_spec, metadata_of

@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 import pytest
 
 from chain import keys
-from chain.eras import ERAS, era_of
+from chain.earnings.yields import MethodsDisagree
 from chain.facts import BlockFacts, YieldFact
-from chain.hotkeys import on_subnet
-from chain.reader import ChainReader
-from chain.runtime import Event
-from chain.shares import Share
+from chain.pools.shares import Share
+from chain.reading.reader import ChainReader
+from chain.runtimes.decoding import Event
+from chain.runtimes.eras import ERAS, era_of
+from chain.stake.hotkeys import on_subnet
 from chain.state import State, UnsupportedEvent, load
 from chain.tests.model import ModelChain, TrueYield
-from chain.yields import MethodsDisagree
 
 SEED = int(os.environ.get("MODEL_SEED", "1"))
 EPOCHS_PER_ERA = int(os.environ.get("MODEL_EPOCHS", "10000"))
@@ -52,7 +52,7 @@ class Outcome:
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("era", SPECS, ids=lambda era: era.replace("–", "-"))
 def test_ch3_every_take_and_position_of_random_histories_is_recovered(era: str, part: int) -> None:
-    logging.getLogger("chain.reader").setLevel(logging.ERROR)
+    logging.getLogger("chain.reading.reader").setLevel(logging.ERROR)
     specs = SPECS[era][part::PARTS] or SPECS[era][:1]
     epochs = EPOCHS_PER_ERA // PARTS
     for spec in specs:

@@ -15,14 +15,14 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
 
-from chain.backfilling import pause_backfill, start_backfill
+from chain.backfill.services import pause_backfill, start_backfill
 from chain.following import Standing, follow
 from chain.management.signals import Stop
 from chain.models import Gap, IngestRun
-from chain.node_services import open_nodes
+from chain.nodes.services import open_nodes
+from chain.nodes.source import BadNodes, SourceError
 from chain.queries import facts_sha256, last_block
 from chain.services import CannotIngest, IngestStopped, ingest_segment
-from chain.source import BadNodes, SourceError
 from chain.state import UnsupportedEvent
 from chain.tests.replay_node import Play, PlaySource, serving
 
@@ -119,7 +119,7 @@ def test_f31_a_block_that_cannot_be_proved_ends_following_loudly(
     def refuse(*_: Any) -> Any:
         raise UnsupportedEvent("block 31: something new")
 
-    monkeypatch.setattr("chain.reader.ChainReader.read_block", refuse)
+    monkeypatch.setattr("chain.reading.reader.ChainReader.read_block", refuse)
     follower = Follower(waits=9)
     with pytest.raises(IngestStopped, match="something new"):
         follower.run(lambda: nullcontext(PlaySource(play)))

@@ -12,15 +12,15 @@ from django.db import IntegrityError, connection, transaction
 from django.test import override_settings
 
 from chain import tasks
-from chain.backfill_work import read_one_chunk
-from chain.backfilling import pause_backfill, resume_backfill, start_backfill
-from chain.gap_queries import holes, lost_ranges, next_readable, readable_ranges
-from chain.gap_services import BEHIND_BLOCKS_MAX, CannotGiveUp, find_gaps, give_up_blocks
+from chain.backfill.services import pause_backfill, resume_backfill, start_backfill
+from chain.backfill.work import read_one_chunk
+from chain.gaps.queries import holes, lost_ranges, next_readable, readable_ranges
+from chain.gaps.services import BEHIND_BLOCKS_MAX, CannotGiveUp, find_gaps, give_up_blocks
 from chain.models import Backfill, Block, Gap, IngestRun, Position, Yield
+from chain.nodes.source import MissingRead
+from chain.pools.shares import Share
 from chain.queries import facts_sha256, holdings_at, last_block, open_gaps
 from chain.services import CannotIngest, IngestStopped, ingest, ingest_new_blocks
-from chain.shares import Share
-from chain.source import MissingRead
 from chain.tests.factories import make_blocks, make_gap, make_position, make_run
 from chain.tests.replay_node import Play, PlaySource, serving
 
@@ -365,7 +365,7 @@ def test_ch6_the_scheduled_check_asks_the_node_for_its_head(play: Play, segment:
 
 def test_ch6_positions_of_a_state_before_the_lost_blocks_end_there(approver: User) -> None:
     from chain.facts import ShareFact
-    from chain.shares import Share
+    from chain.pools.shares import Share
     from chain.storing import store_baseline
 
     make_position("5Ended", first=3)

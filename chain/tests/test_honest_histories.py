@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from chain.facts import BlockFacts
-from chain.reader import ChainReader
+from chain.reading.reader import ChainReader
 from chain.tests.model import Dividends, ModelChain, calls
 from chain.tests.model.chain import AlphaFee
 
@@ -16,7 +16,7 @@ TAKES_RETOLD = [334, 345, 370, 393, 397, 401, 411, 422, 423, 425]
 
 
 def chain_of(spec: int) -> ModelChain:
-    logging.getLogger("chain.reader").setLevel(logging.ERROR)
+    logging.getLogger("chain.reading.reader").setLevel(logging.ERROR)
     chain = ModelChain(spec, 3, quiet=True)
     chain.auto_claims = False
     return chain

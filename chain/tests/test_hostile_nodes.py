@@ -13,15 +13,17 @@ import pytest
 from django.db import transaction
 
 from chain import keys
+from chain.earnings.yields import MethodsDisagree
 from chain.facts import BlockFacts
 from chain.models import Block, Gap, IngestRun
+from chain.nodes.providers import Policy, Providers, Timing, second_opinion
+from chain.nodes.source import SourceError
+from chain.nodes.wire import Limits
 from chain.payloads import payload_bytes
-from chain.providers import Policy, Providers, Timing, second_opinion
 from chain.queries import facts_sha256
-from chain.reader import ChainReader
-from chain.runtime import UnknownRuntime
+from chain.reading.reader import ChainReader
+from chain.runtimes.decoding import UnknownRuntime
 from chain.services import CannotIngest, IngestStopped, ingest
-from chain.source import SourceError
 from chain.state import BrokenChain, PositionsDisagree, UnsupportedEvent, read_identity
 from chain.tests.hostile_node import (
     FAULTS,
@@ -33,8 +35,6 @@ from chain.tests.hostile_node import (
     serving_websocket,
 )
 from chain.tests.replay_node import Play
-from chain.wire import Limits
-from chain.yields import MethodsDisagree
 
 STOPS = (SourceError, BrokenChain, MethodsDisagree, PositionsDisagree, UnknownRuntime, UnsupportedEvent)
 # A transfer of stake, an epoch beside a swap of stake, conversions.

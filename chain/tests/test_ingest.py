@@ -19,8 +19,9 @@ from chain import storing
 from chain.facts import BlockFacts
 from chain.locks import Lock
 from chain.models import Block, Gap, IngestRun, Position, Yield
+from chain.nodes.segment import BadSegment, SegmentSource, write_segment
+from chain.nodes.source import exchange_key
 from chain.queries import facts_sha256, holdings_at, last_block, spot_price_rao
-from chain.segment import BadSegment, SegmentSource, write_segment
 from chain.services import (
     CannotIngest,
     IngestStopped,
@@ -30,7 +31,6 @@ from chain.services import (
     ingest_segment,
     record_segment,
 )
-from chain.source import exchange_key
 from chain.tasks import ingest as ingest_task
 from chain.tests.replay_node import Play, PlaySource, serving
 from tests.guards import refused, sql, tamper, without_triggers

@@ -6,11 +6,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from chain.admission import admitted_era
-from chain.eras import ERA_BY_NAME, ERAS, Era
-from chain.layouts import CALLS, EVENTS, STORAGE, Fields, Storage, expected_specs, layout_differences
-from chain.runtime import ChangedLayout, Event, Extrinsic, RuntimeDecoder, UnknownRuntime, decoder_for
-from chain.source import MissingRead
+from chain.nodes.source import MissingRead
+from chain.runtimes.admission import admitted_era
+from chain.runtimes.decoding import (
+    ChangedLayout,
+    Event,
+    Extrinsic,
+    RuntimeDecoder,
+    UnknownRuntime,
+    decoder_for,
+)
+from chain.runtimes.eras import ERA_BY_NAME, ERAS, Era
+from chain.runtimes.layouts import CALLS, EVENTS, STORAGE, Fields, Storage, expected_specs, layout_differences
 from chain.tests.mainnet import SS58_PREFIX, as_spec, metadata_of
 
 TRUE_ERA = {293: "261–333", 343: "334–360", 393: "361–396"}
@@ -169,7 +176,7 @@ def test_ch7_an_unknown_runtime_halts_with_what_must_be_read() -> None:
 
 def test_ch7_an_unknown_runtime_laid_out_as_today_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     # No metadata of 423 or later is recorded: take the era of 393 for that of today.
-    monkeypatch.setattr("chain.admission.NEWEST", ERA_BY_NAME["361–396"])
+    monkeypatch.setattr("chain.runtimes.admission.NEWEST", ERA_BY_NAME["361–396"])
     unknown = RuntimeDecoder(999, as_spec(metadata_of(393), 999), SS58_PREFIX)
     with pytest.raises(UnknownRuntime) as caught:
         admitted_era(999, 77, {}, lambda: unknown)

@@ -17,15 +17,15 @@ import pytest
 from django.db import transaction
 
 from chain import keys
-from chain.eras import pricing_of
 from chain.facts import BlockFacts
 from chain.models import Block, Gap
-from chain.pool_prices import price_keys
-from chain.providers import NodesDisagree, Providers
+from chain.nodes.providers import NodesDisagree, Providers
+from chain.nodes.source import SourceError
+from chain.pools.prices import price_keys
 from chain.queries import facts_sha256, last_block
-from chain.reader import ChainReader
+from chain.reading.reader import ChainReader
+from chain.runtimes.eras import pricing_of
 from chain.services import IngestStopped, ingest, ingest_segment
-from chain.source import SourceError
 from chain.state import PositionsDisagree
 from chain.tests.model import Dividends, ModelChain, calls
 from chain.tests.replay_node import Play, PlaySource, serving
@@ -367,7 +367,7 @@ def test_ch2_an_amount_misstated_beside_a_claim_of_somebody_else_is_a_doubt(
     spec: int, kind: str, subnet: str
 ) -> None:
     """A claim says nothing of pools in which the claimant's share stayed as it was."""
-    logging.getLogger("chain.reader").setLevel(logging.ERROR)
+    logging.getLogger("chain.reading.reader").setLevel(logging.ERROR)
     chain = ModelChain(spec, 3, quiet=True)
     chain.auto_claims = False
     first = chain.hotkeys[0]
@@ -426,7 +426,7 @@ def quiet_epochs(spec: int) -> ModelChain:
 
 @pytest.mark.parametrize("spec", [235, 258, 293, 320, 345, 370, 393, 401, 425])
 def test_ch7_one_lie_about_one_value_moves_no_money_in_any_era(spec: int) -> None:
-    logging.getLogger("chain.reader").setLevel(logging.ERROR)
+    logging.getLogger("chain.reading.reader").setLevel(logging.ERROR)
     chain = quiet_epochs(spec)
     told = stopped = 0
     for number in range(2, chain.number - 1):

@@ -13,12 +13,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from chain.health import Condition, Health
 from chain.models import Block, Endpoint, Gap, IngestRun
-from chain.node_services import configured_nodes, keep_health, open_nodes
-from chain.providers import StaleHead
+from chain.nodes.health import Condition, Health
+from chain.nodes.providers import StaleHead
+from chain.nodes.services import configured_nodes, keep_health, open_nodes
+from chain.nodes.source import SourceError
 from chain.services import IngestStopped, ingest
-from chain.source import SourceError
 from chain.tasks import ingest as ingest_task
 from chain.tests.factories import make_blocks, make_endpoint
 from chain.tests.hostile_node import HostileNode, serving_websocket

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from chain.block_hashes import header_hash
-from chain.providers import Policy, Providers
-from chain.source import MissingRead, NodeSource, SourceError, WrongChain, call_one, describe_url
+from chain.nodes.block_hashes import header_hash
+from chain.nodes.providers import Policy, Providers
+from chain.nodes.source import MissingRead, NodeSource, SourceError, WrongChain, call_one, describe_url
+from chain.nodes.wire import BadAddress, Limits, NodeAddress
 from chain.tests.hostile_node import HostileNode, ToldNode, serving_http, serving_websocket
 from chain.tests.replay_node import Play
-from chain.wire import BadAddress, Limits, NodeAddress
 
 
 def test_ch7_a_node_that_hung_up_between_two_questions_is_simply_called_again(play: Play) -> None:

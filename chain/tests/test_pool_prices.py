@@ -12,10 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chain import keys
-from chain.eras import PoolPricing
 from chain.facts import PriceFact
 from chain.models import PoolPrice
-from chain.pool_prices import (
+from chain.pools.prices import (
     WEIGHT_DEFAULT,
     WEIGHT_WHOLE,
     NoWeight,
@@ -25,6 +24,7 @@ from chain.pool_prices import (
     read_price,
 )
 from chain.queries import spot_price_rao, spot_prices_rao
+from chain.runtimes.eras import PoolPricing
 from chain.state import State
 from chain.tests.factories import make_blocks
 from chain.units import U64F64_ONE

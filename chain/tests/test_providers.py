@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from chain.health import Condition
-from chain.providers import (
+from chain.nodes.health import Condition
+from chain.nodes.providers import (
     NoAnswer,
     NobodyHasIt,
     NodesDisagree,
@@ -22,12 +22,12 @@ from chain.providers import (
     Timing,
     second_opinion,
 )
-from chain.reader import ChainReader
-from chain.source import SourceError, call_one, describe_url
+from chain.nodes.source import SourceError, call_one, describe_url
+from chain.nodes.wire import Limits
+from chain.reading.reader import ChainReader
 from chain.state import BrokenChain, read_identity
 from chain.tests.hostile_node import OTHER_GENESIS, HostileNode, ToldNode, serving_websocket
 from chain.tests.replay_node import Play, PlaySource
-from chain.wire import Limits
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 BLOCK = ("chain_getBlockHash", [50])

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from chain import keys
+from chain.earnings.yields import MethodsDisagree
 from chain.facts import BlockFacts
-from chain.reader import ChainReader
-from chain.runtime import UnknownRuntime
-from chain.source import MissingRead, SourceError
+from chain.nodes.source import MissingRead, SourceError
+from chain.reading.reader import ChainReader
+from chain.runtimes.decoding import UnknownRuntime
 from chain.state import BrokenChain, PositionsDisagree
 from chain.tests.replay_node import Play, PlaySource
-from chain.yields import MethodsDisagree
 
 
 def follow(

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from chain.display import text_html
 from chain.models import Block, Remark, Tag
-from chain.remark_text import shown
 from chain.services import ingest_segment
-from chain.tags import Reason, text_hash
+from chain.tagging.remark_text import shown
+from chain.tagging.tags import Reason, text_hash
 from chain.tests.factories import (
     key,
     make_blocks,

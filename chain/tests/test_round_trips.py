@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chain.reader import WINDOW_BLOCKS, ChainReader
+from chain.reading.reader import WINDOW_BLOCKS, ChainReader
 from chain.tests.large_node import LargeChain
 from chain.tests.model import Dividends, ModelChain
 

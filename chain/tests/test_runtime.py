@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain import keys
-from chain.runtime import Extrinsic, RuntimeDecoder, Undecodable, calls_within, decoder_for
+from chain.runtimes.decoding import Extrinsic, RuntimeDecoder, Undecodable, calls_within, decoder_for
 from chain.tests.mainnet import SS58_PREFIX, metadata_of, recorded_events
 from chain.tests.reference_decoder import ReferenceDecoder
 from chain.tests.replay_node import Play

@@ -8,9 +8,9 @@ from __future__ import annotations
 import pytest
 
 from chain import keys
+from chain.earnings.yields import Proof
 from chain.tests.followed import ROOT, TAO, Followed, eras, of, only, sides, take_of
 from chain.tests.model import calls
-from chain.yields import Proof
 
 # --- 5. Nothing, or another take ---------------------------------------------------------------------------------
 

@@ -10,10 +10,10 @@ from itertools import product
 import pytest
 
 from chain import keys
-from chain.takes import take_range
+from chain.earnings.takes import take_range
+from chain.earnings.yields import Proof
 from chain.tests.followed import ERAS, ROOT, TAO, Followed, eras, of, only, sides, take_of
 from chain.tests.model import World, calls
-from chain.yields import Proof
 
 # --- 1. A quiet epoch ---------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import pytest
 
 from chain import keys
 from chain.facts import BlockFacts, HotkeyFact, StakeEventFact
-from chain.hotkeys import Following
+from chain.stake.hotkeys import Following
 from chain.state import UnsupportedEvent
 from chain.tests.followed import ERAS, ROOT, TAO, Followed, eras, of
 from chain.tests.model import World, calls

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chain.call_tree import Failure, Trace, is_marker, trace
-from chain.runtime import Event
+from chain.runtimes.decoding import Event
+from chain.tagging.call_tree import Failure, Trace, is_marker, trace
 from chain.tests.followed import TAO, Followed
 from chain.tests.model import calls
 from chain.tests.model.calls import Call

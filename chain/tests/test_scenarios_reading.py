@@ -13,18 +13,18 @@ import pytest
 from django.db import transaction
 
 from chain import keys
+from chain.earnings.yields import MethodsDisagree
 from chain.models import Block, Gap, Position, StakeEvent, Yield
+from chain.nodes.source import Call as Read
+from chain.nodes.source import MissingRead, SourceError
 from chain.queries import facts_sha256, holdings_at, last_block
-from chain.reader import ChainReader
+from chain.reading.reader import ChainReader
 from chain.services import CannotIngest, IngestStopped, ingest, ingest_new_blocks
-from chain.source import Call as Read
-from chain.source import MissingRead, SourceError
 from chain.state import BrokenChain
 from chain.tests.followed import ROOT, TAO, Followed, of
 from chain.tests.model import Dividends, ModelChain, World, calls, migrations
 from chain.tests.model.codec import decoder_for
 from chain.tests.model.source import ModelSource
-from chain.yields import MethodsDisagree
 
 # --- 20. Upgrades inside a range ----------------------------------------------------------------------------------
 

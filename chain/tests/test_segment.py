@@ -14,9 +14,9 @@ from django.core.management import CommandError, call_command
 
 from chain import keys
 from chain.models import IngestRun, Runtime
-from chain.segment import BadSegment, SegmentSource, write_segment
+from chain.nodes.segment import BadSegment, SegmentSource, write_segment
+from chain.nodes.source import MissingRead, NodeSource
 from chain.services import record_segment
-from chain.source import MissingRead, NodeSource
 from chain.tests.replay_node import Play, PlaySource, serving
 
 

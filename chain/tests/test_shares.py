@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.shares import SharePool
+from chain.pools.shares import SharePool
 from chain.tests.replay_node import Play
 
 AMOUNTS = st.integers(1, 10**16)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain import staging
+from chain.backfill import staging
+from chain.backfill.staging import Staged, StaleStaging, Stretch, pack, unpack
 from chain.facts import (
     BlockFacts,
     HotkeyFact,
@@ -23,9 +24,8 @@ from chain.facts import (
     TagFact,
     YieldFact,
 )
-from chain.hotkeys import Following
-from chain.shares import Share
-from chain.staging import Staged, StaleStaging, Stretch, pack, unpack
+from chain.pools.shares import Share
+from chain.stake.hotkeys import Following
 
 RAW = st.builds(Share, st.integers(0, 2**128), st.none() | st.integers(-400, 400))
 SHARES = st.builds(ShareFact, st.text(), st.integers(0, 2**16), st.text(), RAW)

@@ -8,19 +8,19 @@ import pytest
 
 from chain import keys
 from chain.addresses import decode_address
-from chain.dissolution import subnet_account
-from chain.limit_orders import order_legs
-from chain.refunds import without_refunds
-from chain.runtime import Extrinsic, decoder_for
-from chain.stake_causes import Cause
-from chain.stake_changes import (
+from chain.runtimes.decoding import Extrinsic, decoder_for
+from chain.stake.causes import Cause
+from chain.stake.changes import (
     ShareChange,
     Touched,
     silent_changes,
     telling_extrinsics,
     touched,
 )
-from chain.stake_events import conversions, stake_events, unaccounted
+from chain.stake.dissolution import subnet_account
+from chain.stake.events import conversions, stake_events, unaccounted
+from chain.stake.limit_orders import order_legs
+from chain.stake.refunds import without_refunds
 from chain.tests.mainnet import SS58_PREFIX, metadata_of, recorded_events
 from chain.tests.replay_node import Play
 from chain.tests.stake_play import StakePlay, call, extrinsic

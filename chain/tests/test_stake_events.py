@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from chain import keys
 from chain.facts import ConversionFact, StakeEventFact
-from chain.runtime import Event, decoder_for
-from chain.stake_events import conversions, stake_events, unaccounted
+from chain.runtimes.decoding import Event, decoder_for
+from chain.stake.events import conversions, stake_events, unaccounted
 from chain.state import UnsupportedEvent
 from chain.tests.mainnet import SS58_PREFIX, metadata_of, recorded_events
 from chain.tests.replay_node import DATA

@@ -12,7 +12,7 @@ from django.test import Client
 
 from chain.facts import BlockFacts, ConversionFact, StakeEventFact
 from chain.models import Conversion, Hotkey, StakeEvent
-from chain.stake_causes import Cause
+from chain.stake.causes import Cause
 from chain.storing import store_blocks
 from chain.tests.factories import HOTKEY, OWNER, TAO, key, make_blocks, make_stake_event
 from chain.tests.test_admin import list_url, page_url, rows_of, text_of

@@ -11,18 +11,18 @@ import pytest
 from django.db import transaction
 
 from chain import keys
-from chain.block_hashes import header_hash, ordered_root
 from chain.models import Block, Gap
-from chain.providers import Policy, Providers
+from chain.nodes.block_hashes import header_hash, ordered_root
+from chain.nodes.providers import Policy, Providers
+from chain.nodes.source import MissingRead, NodeSource, SourceError, call_one
+from chain.nodes.state_proof import BadProof, proved_values
+from chain.nodes.wire import Limits
 from chain.queries import facts_sha256
 from chain.services import IngestStopped, ingest
-from chain.source import MissingRead, NodeSource, SourceError, call_one
-from chain.state_proof import BadProof, proved_values
 from chain.tests.hostile_node import FAULTS, HostileNode, serving_websocket
 from chain.tests.proving import Trie
 from chain.tests.replay_node import Play, serving
 from chain.tests.test_hostile_nodes import STOPS, facts_of
-from chain.wire import Limits
 
 # (seed, number of entries): the root by the first layout and by the second, as Substrate's own code gives them
 # (`sp_trie`, by way of Chopsticks).

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain import keys
-from chain.call_tree import is_marker, trace
 from chain.facts import RemarkFact, StakeEventFact, TagFact
-from chain.reader import ChainReader
-from chain.runtime import Event, decoder_for
-from chain.segment import SegmentSource
-from chain.source import call_one
-from chain.stake_causes import Cause
-from chain.stake_events import stake_events
-from chain.tags import ACCEPTED, REMARK_BYTES_MAX, SENTENCES, Reason, remarks, tags, text_hash
+from chain.nodes.segment import SegmentSource
+from chain.nodes.source import call_one
+from chain.reading.reader import ChainReader
+from chain.runtimes.decoding import Event, decoder_for
+from chain.stake.causes import Cause
+from chain.stake.events import stake_events
+from chain.tagging.call_tree import is_marker, trace
+from chain.tagging.tags import ACCEPTED, REMARK_BYTES_MAX, SENTENCES, Reason, remarks, tags, text_hash
 from chain.tests.dispatching import (
     OURS,
     OURS_TOO,

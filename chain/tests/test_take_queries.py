@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from chain.earnings.queries import PoolTake, take_by_day, take_in_total, total_value
+from chain.pools.shares import SharePool
 from chain.queries import pool_worths, pools_now, spot_price_rao, spot_prices_rao
 from chain.services import ingest_segment
-from chain.shares import SharePool
-from chain.take_queries import PoolTake, take_by_day, take_in_total, total_value
 from chain.tests.factories import HOTKEY, TAO, make_blocks, make_price, make_yield
 from chain.tests.replay_node import Play
 from chain.units import U64F64_ONE

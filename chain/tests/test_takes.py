@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.takes import (
+from chain.earnings.takes import (
     smallest_dividend_with_net,
     split_dividend,
     take_fraction,

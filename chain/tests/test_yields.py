@@ -2,10 +2,10 @@
 
 import pytest
 
-from chain.shares import Share, SharePool
-from chain.takes import split_dividend
+from chain.earnings.takes import split_dividend
+from chain.earnings.yields import Epoch, MethodsDisagree, PoolChange, PoolState, Take, epoch_takes, root_takes
+from chain.pools.shares import Share, SharePool
 from chain.tests.factories import key
-from chain.yields import Epoch, MethodsDisagree, PoolChange, PoolState, Take, epoch_takes, root_takes
 
 TAKE = 11_796
 

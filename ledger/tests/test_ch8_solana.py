@@ -26,7 +26,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 
-from chain.gap_services import Found, find_gaps
+from chain.gaps.services import Found, find_gaps
 from chain.imports.services import ImportRefused, NotAllowed
 from chain.models import Block, ImportRun, Network, StakerReward, Yield
 from chain.queries import facts_sha256

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
 
-from chain.gap_services import give_up_blocks
+from chain.gaps.services import give_up_blocks
 from chain.models import Gap
 from ledger.audit import check_ledger
 from ledger.models import Period

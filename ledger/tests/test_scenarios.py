@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from chain import keys
 from chain.models import Block, Conversion, Gap, Yield
+from chain.pools.shares import weights
 from chain.queries import holdings_at
-from chain.reader import ChainReader
+from chain.reading.reader import ChainReader
 from chain.services import ingest
-from chain.shares import weights
 from chain.tests.followed import ERAS, ROOT, TAO, Followed
 from chain.tests.model import Dividends, ModelChain, calls
 from chain.tests.model import chain as model

@@ -16,7 +16,7 @@ from functools import cache
 from django.core.management import call_command
 from django.db import connection
 
-from chain.backfilling import start_backfill
+from chain.backfill.services import start_backfill
 from chain.models import Backfill
 from chain.queries import facts_sha256
 from chain.services import now_utc

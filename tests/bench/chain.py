@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chain.facts import BlockFacts
-from chain.holdings import Holdings
-from chain.reader import ChainReader
-from chain.runtime import RuntimeDecoder, decoder_for
-from chain.segment import SegmentSource
+from chain.nodes.segment import SegmentSource
+from chain.nodes.source import NodeSource, Source, call_one
+from chain.pools.holdings import Holdings
+from chain.reading.reader import ChainReader
+from chain.runtimes.decoding import RuntimeDecoder, decoder_for
 from chain.services import ingest_segment, record_segment
-from chain.source import NodeSource, Source, call_one
 from chain.tests.large_node import LargeChain
 from chain.tests.mainnet import SS58_PREFIX, metadata_of, recorded_events
 from chain.tests.reference_decoder import ReferenceDecoder

@@ -16,8 +16,8 @@ from substrateinterface.storage import StorageKey
 from websocket import create_connection
 
 from chain.facts import BlockFacts
-from chain.holdings import Holdings
 from chain.keys import SUBTENSOR
+from chain.pools.holdings import Holdings
 
 ROOT = 0
 PAGE_SIZE = 1000

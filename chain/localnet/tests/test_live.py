@@ -17,8 +17,8 @@ from chain.localnet.node import (
 )
 from chain.localnet.stage import Stage
 from chain.models import Yield
+from chain.nodes.source import NodeSource
 from chain.services import check_positions, ingest_segment, record_segment
-from chain.source import NodeSource
 
 
 def missing() -> str:

@@ -12,15 +12,15 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from chain import backfilling
-from chain.backfill_work import work
-from chain.backfilling import CannotBackfill, describe_progress, get_progress
+from chain.backfill import services as backfilling
+from chain.backfill.services import CannotBackfill, describe_progress, get_progress
+from chain.backfill.work import work
 from chain.management.arguments import add_node_arguments, number_argument
 from chain.management.signals import Stop
 from chain.models import Backfill, Gap
-from chain.node_services import open_nodes
+from chain.nodes.services import open_nodes
+from chain.nodes.source import Source, SourceError
 from chain.services import CannotIngest, now_utc, our_hotkeys
-from chain.source import Source, SourceError
 from chain.tasks import wake_workers
 
 POLL_SECONDS = 1.0

@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from chain.management.arguments import file_argument
-from chain.segment import BadSegment
+from chain.nodes.segment import BadSegment
+from chain.nodes.source import SourceError
 from chain.services import CannotIngest, check_positions
-from chain.source import SourceError
 from chain.state import PositionsDisagree
 
 

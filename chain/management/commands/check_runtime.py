@@ -7,7 +7,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from chain.eras import ERA_BY_NAME
 from chain.management.arguments import (
     actor_name,
     file_argument,
@@ -18,8 +17,10 @@ from chain.management.arguments import (
     spec_argument,
 )
 from chain.models import Hotkey
-from chain.node_services import open_nodes
-from chain.runtime_check import (
+from chain.nodes.segment import BadSegment, SegmentSource
+from chain.nodes.services import open_nodes
+from chain.nodes.source import Source, SourceError
+from chain.runtimes.check import (
     Passed,
     RuntimeRefused,
     Sample,
@@ -28,10 +29,9 @@ from chain.runtime_check import (
     sample_of_node,
     sample_of_segment,
 )
-from chain.runtime_services import CannotAdmit, admit_runtime
-from chain.segment import BadSegment, SegmentSource
+from chain.runtimes.eras import ERA_BY_NAME
+from chain.runtimes.services import CannotAdmit, admit_runtime
 from chain.services import now_utc
-from chain.source import Source, SourceError
 
 BLOCKS = 800
 # Two weeks of them; every block is read.

@@ -7,7 +7,6 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from chain.eras import ERAS, era_named
 from chain.following import Standing, follow
 from chain.management.arguments import (
     actor_name,
@@ -17,9 +16,11 @@ from chain.management.arguments import (
     show_progress,
 )
 from chain.management.signals import Stop
-from chain.node_services import open_nodes
+from chain.nodes.segment import BadSegment
+from chain.nodes.services import open_nodes
+from chain.nodes.source import SourceError
 from chain.queries import last_block
-from chain.segment import BadSegment
+from chain.runtimes.eras import ERAS, era_named
 from chain.services import (
     Assumption,
     CannotIngest,
@@ -29,7 +30,6 @@ from chain.services import (
     now_utc,
     our_hotkeys,
 )
-from chain.source import SourceError
 
 POLL_SECONDS = 6.0
 

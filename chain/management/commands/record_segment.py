@@ -6,14 +6,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from chain.earnings.yields import MethodsDisagree
 from chain.management.arguments import add_node_arguments, file_argument, show_progress
-from chain.node_services import open_nodes
-from chain.runtime import UnknownRuntime
-from chain.runtime_services import admitted_eras
+from chain.nodes.services import open_nodes
+from chain.nodes.source import SourceError
+from chain.runtimes.decoding import UnknownRuntime
+from chain.runtimes.services import admitted_eras
 from chain.services import CannotIngest, record_segment
-from chain.source import SourceError
 from chain.state import BrokenChain, PositionsDisagree, UnsupportedEvent
-from chain.yields import MethodsDisagree
 
 
 class Command(BaseCommand):

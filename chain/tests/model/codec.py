@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any
 
-from chain.runtime import Event, Extrinsic
+from chain.runtimes.decoding import Event, Extrinsic
 from chain.tests.model.world import DEFAULT_OWNER_CUT, DEFAULT_TAKE
 
 _MARK = "model runtime "

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chain.source import Call, SourceError
+from chain.nodes.source import Call, SourceError
 from chain.tests.model import codec
 from chain.tests.model.storage import Storage
 

@@ -1,0 +1,1 @@
+"""Ranges of blocks read by several workers and stored in order (CH9)."""

@@ -1,0 +1,1 @@
+"""What an epoch earned our hotkeys and how much of it was take."""

@@ -1,0 +1,1 @@
+"""Blocks into facts: read ahead, read, held against one another."""

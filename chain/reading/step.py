@@ -1,0 +1,55 @@
+"""One block while it is being read: what was told of it, what was read for it, and the facts it comes to. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from chain.facts import BlockFacts, Position, StakeEventFact
+from chain.pools.holdings import Pool
+from chain.runtimes.decoding import Decoder, Event, Extrinsic
+from chain.runtimes.eras import Era
+from chain.stake.changes import Touched
+from chain.stake.hotkeys import Following, Swap, addresses
+from chain.state import State
+
+# A denominator as stored, by the formats of its era.
+Proved = tuple[str | None, ...]
+
+
+@dataclass
+class Step:
+    """One block while it is being read."""
+
+    facts: BlockFacts
+    era: Era
+    decoder: Decoder
+    before: State
+    after: State
+    events: list[Event]
+    told: list[StakeEventFact]
+    netuids: list[int]
+    last_steps: dict[int, int]
+    epochs: list[int]
+    swaps: list[Swap]
+    following: frozenset[Following]
+    migrated: bool
+    marks: Touched
+    extrinsics: dict[int, Extrinsic] = field(default_factory=dict)
+    legs: list[StakeEventFact] = field(default_factory=list)
+    touched: set[Position] = field(default_factory=set)
+    credited: set[Position] = field(default_factory=set)
+    proved: dict[Pool, Proved] = field(default_factory=dict)
+
+    @property
+    def spec_version(self) -> int:
+        """By whose rules the block is read."""
+        return self.era.rules_of(self.facts.spec_version)
+
+    @property
+    def safe_float(self) -> bool:
+        return self.era.safe_float_shares
+
+    @property
+    def followed(self) -> set[str]:
+        """Our keys, those that a swap of this block brings included."""
+        return {*addresses(self.following), *(swap.new for swap in self.swaps)}

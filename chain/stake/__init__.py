@@ -1,0 +1,1 @@
+"""What changed stake, with an event or without, and whose it was."""

@@ -1,0 +1,385 @@
+"""From raw stake events to what happened, runtime 233 and later: stake, unstake, restake or transfer, and why. Pure.
+
+Owns the layouts of the stake events (`macros/events.rs` of the subtensor pallet) and what their amounts mean per
+runtime; docs/chain.md has the table. Moves, swaps and transfers deposit a removal, an addition and then their own
+event, which names the two and is never counted again. What changes stake without such an event is
+`chain.stake.changes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from chain.facts import ConversionFact, StakeEventFact
+from chain.keys import ROOT, SUBTENSOR
+from chain.runtimes.decoding import Event
+from chain.runtimes.event_values import ends_dispatch, named, positional
+from chain.stake.causes import Cause
+from chain.stake.limit_orders import Execution, executions
+
+FEE_IN_EVENT_FROM = 257
+# Before, the fee of both directions is TAO: the TAO named is what was left after it.
+FEE_IN_INPUT_ASSET_FROM = 283
+# From here on a move within a subnet is no swap but a pair of equal events without fee.
+PAIRED_MOVES_FROM = 297
+# From here on the alpha removed is named without the fee and without what a limit refunded.
+NET_REMOVALS_FROM = 397
+# From here on TAO is really transferred: of a move too small to restake it stays with the coldkey; before, it was lost.
+TAO_TRANSFERRED_FROM = 411
+# Staking what was just received may leave the account's existential deposit behind.
+EXISTENTIAL_DEPOSIT_RAO = 500
+
+End = tuple[str, str, int]
+"""Coldkey, hotkey, netuid."""
+
+
+def stake_events(events: Sequence[Event], spec_version: int) -> list[StakeEventFact]:
+    """Read every stake event of a block, of all hotkeys, in order.
+
+    `alpha_rao` is all that came to or left the position, on every runtime. Where a limit order of a runtime from 283 to
+    396 was filled in part, it still includes what the limit refunded: see `chain.stake.refunds`.
+
+    :param spec_version: the runtime that executed the block.
+    :raises UnsupportedEvent: an event has not the fields its runtime should give it.
+    """
+    legs: list[StakeEventFact] = []
+    alone = {order.event_index: order for order in executions(events) if order.batch is None}
+    for event in events:
+        if event.index in alone:
+            _name_order(legs, alone[event.index])
+        elif event.pallet == SUBTENSOR:
+            _read(legs, event, spec_version)
+    if spec_version >= PAIRED_MOVES_FROM:
+        _name_pairs(legs)
+    _name_unstaked_into_root(legs, events, spec_version)
+    return legs
+
+
+def ends_of_move(event: Event) -> tuple[End, End]:
+    """Where a StakeMoved, StakeSwapped or StakeTransferred took stake from, and to."""
+    if event.name == "StakeMoved":
+        coldkey, from_hotkey, from_netuid, to_hotkey, to_netuid, _ = positional(event, 6)
+        return (coldkey, from_hotkey, from_netuid), (coldkey, to_hotkey, to_netuid)
+    if event.name == "StakeSwapped":
+        coldkey, hotkey, from_netuid, to_netuid, _ = positional(event, 5)
+        return (coldkey, hotkey, from_netuid), (coldkey, hotkey, to_netuid)
+    from_coldkey, to_coldkey, hotkey, from_netuid, to_netuid, _ = positional(event, 6)
+    return (from_coldkey, hotkey, from_netuid), (to_coldkey, hotkey, to_netuid)
+
+
+# --- reading ------------------------------------------------------------------------------------------
+
+
+def _read(legs: list[StakeEventFact], event: Event, spec_version: int) -> None:
+    """Take in one event of the subtensor pallet: add its leg, or name those before it."""
+    if event.name in {"StakeAdded", "StakeRemoved"}:
+        legs.append(_leg(event, spec_version))
+    elif event.name in {"AlphaRecycled", "AlphaBurned"}:
+        legs.append(_destroyed(event))
+    elif event.name in {"StakeMoved", "StakeSwapped", "StakeTransferred"}:
+        _name_move(legs, event, spec_version)
+    elif event.name == "SubnetLeaseDividendsDistributed":
+        _name_lease_payout(legs, event)
+    elif event.name == "TransactionFeePaidWithAlpha":
+        _name_alpha_fee(legs, event)
+
+
+def _leg(event: Event, spec_version: int) -> StakeEventFact:
+    fee: int | None = None
+    if spec_version >= FEE_IN_EVENT_FROM:
+        coldkey, hotkey, tao, alpha, netuid, fee = positional(event, 6)
+    else:
+        coldkey, hotkey, tao, alpha, netuid = positional(event, 5)
+    added = event.name == "StakeAdded"
+    fee_in_tao = added or netuid == ROOT or spec_version < FEE_IN_INPUT_ASSET_FROM
+    if not added and spec_version >= NET_REMOVALS_FROM:
+        alpha += fee
+    return StakeEventFact(
+        event_index=event.index,
+        extrinsic_index=event.extrinsic_index,
+        kind="STAKE" if added else "UNSTAKE",
+        added=added,
+        coldkey=coldkey,
+        hotkey=hotkey,
+        netuid=netuid,
+        tao_rao=tao,
+        alpha_rao=alpha,
+        fee_rao=fee,
+        fee_asset="TAO" if fee_in_tao else "ALPHA",
+    )
+
+
+def _destroyed(event: Event) -> StakeEventFact:
+    """AlphaRecycled and AlphaBurned take alpha out of a position for nothing, without a StakeRemoved."""
+    coldkey, hotkey, alpha, netuid = positional(event, 4)
+    return StakeEventFact(
+        event_index=event.index,
+        extrinsic_index=event.extrinsic_index,
+        kind="UNSTAKE",
+        added=False,
+        coldkey=coldkey,
+        hotkey=hotkey,
+        netuid=netuid,
+        tao_rao=0,
+        alpha_rao=alpha,
+        fee_rao=0,
+        fee_asset="ALPHA",
+        cause=Cause.RECYCLED if event.name == "AlphaRecycled" else Cause.BURNED,
+    )
+
+
+# --- naming -------------------------------------------------------------------------------------------
+
+
+def _at(leg: StakeEventFact) -> End:
+    return leg.coldkey, leg.hotkey, leg.netuid
+
+
+def _unnamed(leg: StakeEventFact) -> bool:
+    return not leg.cause and leg.kind in {"STAKE", "UNSTAKE"}
+
+
+def _named(leg: StakeEventFact, kind: str, other: End, cause: str = "") -> StakeEventFact:
+    return replace(
+        leg, kind=kind, cause=cause, other_coldkey=other[0], other_hotkey=other[1], other_netuid=other[2]
+    )
+
+
+def _latest(
+    legs: Sequence[StakeEventFact], event: Event, fits: Callable[[StakeEventFact], bool]
+) -> int | None:
+    """Position of the latest unnamed leg of the event's own extrinsic that fits."""
+    for position in range(len(legs) - 1, -1, -1):
+        if legs[position].extrinsic_index != event.extrinsic_index:
+            return None
+        if _unnamed(legs[position]) and fits(legs[position]):
+            return position
+    return None
+
+
+def _name_move(legs: list[StakeEventFact], event: Event, spec_version: int) -> None:
+    """Name the latest unnamed removal at the origin, and the addition at the destination if one followed it."""
+    origin, destination = ends_of_move(event)
+    given = origin[0] != destination[0]
+    kind = "TRANSFER" if given else "RESTAKE"
+    removed = _latest(legs, event, lambda leg: not leg.added and _at(leg) == origin)
+    if removed is None:
+        return
+    added = _latest(legs, event, lambda leg: leg.added and _at(leg) == destination)
+    if added is not None and added > removed:
+        legs[removed] = _named(legs[removed], kind, destination)
+        legs[added] = _named(legs[added], kind, origin)
+    elif given and spec_version >= TAO_TRANSFERRED_FROM:
+        # The TAO went to the other coldkey, not into stake.
+        legs[removed] = _named(legs[removed], kind, destination, Cause.NOT_RESTAKED)
+    else:
+        legs[removed] = replace(legs[removed], cause=Cause.NOT_RESTAKED)
+
+
+def _is_pair(removed: StakeEventFact, added: StakeEventFact) -> bool:
+    """Say whether two legs are what `transfer_stake_within_subnet` deposits: two equal events in a row, without fee."""
+    return (
+        added.added
+        and not removed.added
+        and added.event_index == removed.event_index + 1
+        and (added.netuid, added.tao_rao, added.alpha_rao)
+        == (removed.netuid, removed.tao_rao, removed.alpha_rao)
+        and added.fee_rao == removed.fee_rao == 0
+        and _at(added) != _at(removed)
+    )
+
+
+def _name_pair(legs: list[StakeEventFact], removed: int, cause: str) -> None:
+    origin, destination = legs[removed], legs[removed + 1]
+    kind = "TRANSFER" if origin.coldkey != destination.coldkey else "RESTAKE"
+    legs[removed] = _named(origin, kind, _at(destination), cause)
+    legs[removed + 1] = _named(destination, kind, _at(origin), cause)
+
+
+def _name_lease_payout(legs: list[StakeEventFact], event: Event) -> None:
+    """The event follows the pair by which it paid; leases that paid in TAO only removed stake of their own."""
+    _, contributor, alpha = named(event, "lease_id", "contributor", "alpha")
+    if len(legs) < 2 or not _is_pair(legs[-2], legs[-1]):
+        return
+    if (legs[-1].coldkey, legs[-1].alpha_rao, legs[-1].event_index) == (contributor, alpha, event.index - 1):
+        _name_pair(legs, len(legs) - 2, Cause.LEASE)
+
+
+def _name_pairs(legs: list[StakeEventFact]) -> None:
+    for position in range(len(legs) - 1):
+        removed, added = legs[position], legs[position + 1]
+        if _unnamed(removed) and _unnamed(added) and _is_pair(removed, added):
+            _name_pair(legs, position, "")
+
+
+def _name_alpha_fee(legs: list[StakeEventFact], event: Event) -> None:
+    """The fee was sold before the call was dispatched: it is the extrinsic's first leg."""
+    who, alpha, tao = named(event, "who", "alpha_fee", "tao_amount")
+    position = len(legs)
+    while position and legs[position - 1].extrinsic_index == event.extrinsic_index:
+        position -= 1
+    if position == len(legs) or not alpha:
+        return
+    leg = legs[position]
+    # Until 400 the event does not name the subnet.
+    netuid = event.values.get("netuid", leg.netuid) if isinstance(event.values, dict) else leg.netuid
+    if not leg.added and (leg.coldkey, leg.netuid, leg.tao_rao, leg.fee_rao) == (who, netuid, tao, 0):
+        legs[position] = replace(leg, kind="UNSTAKE", cause=Cause.ALPHA_FEE)
+
+
+def _name_order(legs: list[StakeEventFact], order: Execution) -> None:
+    position = len(legs) - 1
+    while position >= 0 and legs[position].extrinsic_index == order.extrinsic_index:
+        leg = legs[position]
+        if (
+            _unnamed(leg)
+            and (leg.coldkey, leg.netuid, leg.added) == (order.signer, order.netuid, order.bought)
+            and leg.alpha_rao == order.alpha_rao
+        ):
+            legs[position] = replace(leg, cause=Cause.ORDER)
+            return
+        position -= 1
+
+
+def _name_unstaked_into_root(legs: list[StakeEventFact], events: Sequence[Event], spec_version: int) -> None:
+    """`unstake_all_alpha` removes stake from many subnets and adds all its TAO to root, in one dispatched call."""
+    into_root = [
+        position for position, leg in enumerate(legs) if leg.added and leg.netuid == ROOT and _unnamed(leg)
+    ]
+    closed = [event.index for event in events if ends_dispatch(event)] if into_root else []
+    for position in into_root:
+        leg = legs[position]
+        begins = max((index for index in closed if index < leg.event_index), default=-1)
+        # A second removal on a subnet is the chain clearing what dust was left; its TAO does not go to root.
+        removals: dict[int, int] = {}
+        for earlier in reversed(range(position)):
+            other = legs[earlier]
+            if other.extrinsic_index != leg.extrinsic_index or other.event_index < begins:
+                break
+            if other.added or not _unnamed(other) or _at(other)[:2] != _at(leg)[:2] or other.netuid == ROOT:
+                break
+            removals[other.netuid] = earlier
+        left = sum(legs[earlier].tao_rao or 0 for earlier in removals.values()) - (leg.tao_rao or 0)
+        if removals and 0 <= left <= (EXISTENTIAL_DEPOSIT_RAO if spec_version >= TAO_TRANSFERRED_FROM else 0):
+            for earlier in removals.values():
+                legs[earlier] = _named(legs[earlier], "RESTAKE", _at(leg))
+            netuid = next(iter(removals)) if len(removals) == 1 else None
+            legs[position] = replace(
+                leg, kind="RESTAKE", other_coldkey=leg.coldkey, other_hotkey=leg.hotkey, other_netuid=netuid
+            )
+
+
+# --- conversions --------------------------------------------------------------------------------------
+
+
+def conversions(
+    legs: Sequence[StakeEventFact], owners: dict[str, str], events: Sequence[Event], spec_version: int
+) -> list[ConversionFact]:
+    """Find where the owner of one of our hotkeys sold alpha: for TAO, or for stake on root.
+
+    Moves between hotkeys or subnets and transfers are no conversions: their TAO is notional or passes through. Fees
+    paid in alpha, recycled and burned alpha give the owner nothing. What cannot be told is in `unaccounted`.
+
+    :param legs: stake events, and what `chain.stake.changes` found beside them.
+    :param owners: owner coldkey by hotkey, ours only.
+    """
+    orders = executions(events)
+    found = []
+    for leg in _owners_removals(legs, owners):
+        into_root = leg.kind == "RESTAKE" and leg.other_netuid == ROOT
+        if leg.netuid == ROOT or not leg.alpha_rao or not (into_root or _sold(leg, spec_version)):
+            continue
+        tao = _kept_of_order(leg, orders) if leg.cause == Cause.ORDER else leg.tao_rao
+        if tao is None:
+            continue
+        found.append(
+            ConversionFact(
+                event_index=leg.event_index,
+                hotkey=leg.hotkey,
+                owner=leg.coldkey,
+                netuid=leg.netuid,
+                alpha_rao=leg.alpha_rao,
+                tao_rao=tao,
+                fee_alpha_rao=(leg.fee_rao or 0) if leg.fee_asset == "ALPHA" else 0,
+                into_root=into_root,
+            )
+        )
+    return found
+
+
+def _owners_removals(legs: Sequence[StakeEventFact], owners: dict[str, str]) -> Iterator[StakeEventFact]:
+    return (leg for leg in legs if not leg.added and owners.get(leg.hotkey) == leg.coldkey)
+
+
+def _sold(leg: StakeEventFact, spec_version: int) -> bool:
+    if leg.kind != "UNSTAKE":
+        return False
+    if leg.cause == Cause.NOT_RESTAKED:
+        return spec_version >= TAO_TRANSFERRED_FROM
+    return leg.cause in {"", Cause.ORDER, Cause.DISSOLVED}
+
+
+def _kept_of_order(leg: StakeEventFact, orders: Sequence[Execution]) -> int | None:
+    """TAO after the relayer's fee. The event of an order follows the stake event of its own swap."""
+    for order in orders if not leg.derived else ():
+        if (order.extrinsic_index, order.signer, order.netuid) != (
+            leg.extrinsic_index,
+            leg.coldkey,
+            leg.netuid,
+        ):
+            continue
+        if order.event_index >= leg.event_index and order.alpha_rao == leg.alpha_rao and not order.bought:
+            return order.tao_rao
+    return None
+
+
+@dataclass(frozen=True)
+class Unaccounted:
+    """Alpha that left an owner's position, of which the chain does not say what the owner got. Nobody may guess it."""
+
+    event_index: int
+    hotkey: str
+    netuid: int
+    owner: str
+    reason: str
+
+
+def unaccounted(
+    legs: Sequence[StakeEventFact], owners: dict[str, str], events: Sequence[Event], spec_version: int
+) -> list[Unaccounted]:
+    """Name what `conversions` had to leave out because the chain does not tell enough. The reader opens a gap for it.
+
+    :param legs: as for `conversions`.
+    """
+    orders = executions(events)
+    fees = {event.extrinsic_index for event in events if event.is_a(SUBTENSOR, "TransactionFeePaidWithAlpha")}
+    fees -= {leg.extrinsic_index for leg in legs if leg.cause == Cause.ALPHA_FEE}
+    found = []
+    for leg in _owners_removals(legs, owners):
+        reason = _untold(leg, orders)
+        if leg.extrinsic_index in fees and leg.kind == "UNSTAKE" and not leg.cause:
+            reason = "part of what the extrinsic unstaked was its fee in alpha, and which part cannot be told"
+        if reason:
+            found.append(
+                Unaccounted(
+                    event_index=leg.event_index,
+                    hotkey=leg.hotkey,
+                    netuid=leg.netuid,
+                    owner=leg.coldkey,
+                    reason=f"{leg.alpha_rao} rao left {leg.coldkey} on {leg.hotkey} netuid {leg.netuid}: {reason}",
+                )
+            )
+    return found
+
+
+def _untold(leg: StakeEventFact, orders: Sequence[Execution]) -> str:
+    if leg.cause == Cause.UNEXPLAINED:
+        return "no event says why"
+    if leg.cause == Cause.LIQUIDITY:
+        return "it went into a liquidity position, which gives back TAO and alpha in other parts"
+    if leg.cause == Cause.DISSOLVED and leg.tao_rao is None:
+        return "its subnet was dissolved, and which payment was for it cannot be told"
+    if leg.cause == Cause.ORDER and _kept_of_order(leg, orders) is None:
+        return "limit orders sold it, and which hotkey each one sold from cannot be told"
+    return ""

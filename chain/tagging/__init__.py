@@ -1,0 +1,1 @@
+"""Remarks and the stake they tag (PA7)."""
