@@ -301,10 +301,14 @@ def _untold_claimants(
     """
     told = {leg.coldkey for leg in claims}
     held = block.holdings.get((hotkey, netuid), {})
+    # All that was claimed may have been sold again, which leaves the share as it was.
+    sold = {
+        leg.coldkey for leg in block.legs if (leg.hotkey, leg.netuid, leg.added) == (hotkey, netuid, False)
+    }
     return {
         coldkey
         for coldkey, events in _claimants(block, hotkey).items()
-        if share(block.after, hotkey, netuid, coldkey) != held.get(coldkey, NO_SHARE)
+        if (coldkey in sold or share(block.after, hotkey, netuid, coldkey) != held.get(coldkey, NO_SHARE))
         and (
             len(events) > 1 and events[0].extrinsic_index is not None
             if coldkey in told

@@ -186,3 +186,21 @@ def test_scenario_16_two_claims_of_one_staker_beside_its_sale_count_once(
         chain.produce()
         chain.auto_claims = False
     read(chain)
+
+
+@pytest.mark.parametrize("spec", TAKES_RETOLD)
+def test_scenario_16_a_claim_that_is_sold_again_with_all_else_leaves_no_doubt(spec: int) -> None:
+    """The claimant held nothing in the pool before and holds nothing after, and its root stake moved as well."""
+    chain = chain_of(spec)
+    first, (_, netuid) = chain.hotkeys[0], chain.netuids[:2]
+    claimant, other = chain.coldkeys[1:3]
+    chain.add_stake(claimant, first, 0, 10**12)
+    chain.add_stake(other, first, netuid, 10**12 + 7)
+    chain.submit(claimant, calls.set_claim_type("Keep"))
+    chain.produce()
+    chain.epoch(netuid, Dividends.of(alpha={first: TAO}, root={first: 300 * TAO + 1}))
+    chain.produce()
+    chain.submit(claimant, calls.claim_root(netuid))
+    chain.submit(claimant, calls.unstake_all_alpha(first))
+    chain.produce()
+    assert not [doubt for facts in read(chain) for doubt in facts.doubts if "changed otherwise" in doubt]
