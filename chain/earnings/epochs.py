@@ -6,12 +6,13 @@ Which keys to read stands beside what is made of them. The arithmetic is in `cha
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chain import keys
 from chain.earnings.yields import (
     Epoch,
     Incentive,
+    Made,
     MethodsDisagree,
     PoolChange,
     PoolState,
@@ -21,6 +22,7 @@ from chain.earnings.yields import (
     may_be_nothing,
     pool_confirms,
     root_takes,
+    unpaid_credits,
 )
 from chain.facts import Position, StakeEventFact, YieldFact
 from chain.keys import ROOT, SUBTENSOR
@@ -150,12 +152,24 @@ def keys_after(block: EpochBlock) -> list[str]:
     return wanted + value_keys(pools, safe_float=block.era.safe_float_shares)
 
 
-def yields(block: EpochBlock) -> list[YieldFact]:
+@dataclass
+class Earned:
+    """What epochs paid: the yields of our hotkeys, and of each pool all that was credited, in order.
+
+    `unsure` are positions that an epoch may have credited with an amount that nothing tells.
+    """
+
+    facts: list[YieldFact] = field(default_factory=list)
+    made: dict[Pool, Made] = field(default_factory=dict)
+    unsure: set[Position] = field(default_factory=set)
+
+
+def yields(block: EpochBlock) -> Earned:
     """What our hotkeys earned in the block's epochs.
 
     :raises MethodsDisagree: the methods give different takes.
     """
-    found: list[YieldFact] = []
+    found = Earned()
     for hotkey in block.hotkeys:
         owner = block.before.account(keys.by_hotkey("Owner", hotkey))
         if owner is None:
@@ -164,11 +178,12 @@ def yields(block: EpochBlock) -> list[YieldFact]:
         fraction = take_u16(block.before, hotkey, block.decoder)
         own = [netuid for netuid in block.netuids if (hotkey, netuid) in block.pairs]
         for netuid in own:
-            found += _alpha_pool_yields(block, hotkey, netuid, owner, fraction)
+            _add_alpha_pool(found, block, hotkey, netuid, owner, fraction)
         if block.era.root_dividends is RootDividends.TAO_STAKE:
             # Every subnet's epoch credits the one root pool, also those where the key is not ours.
-            paid = _root_pool_yields(block, hotkey, block.netuids, owner, fraction)
-            found += [fact for fact in paid if fact.netuid in own]
+            paid = _add_root_pool(found, block, hotkey, block.netuids, owner, fraction)
+            found.facts += [fact for fact in paid if fact.netuid in own]
+    found.unsure |= {at for at in credited(block) if (at[0], at[1]) not in found.made}
     return found
 
 
@@ -237,17 +252,6 @@ def contradicted(block: EpochBlock) -> list[str]:
                 f"(by {change.grown} rao)"
             )
     return found
-
-
-def claimed_into(block: EpochBlock, hotkey: str, netuid: int) -> bool:
-    """Whether a claim of root dividends became stake on a pool, which then grew by more than its events say."""
-    return bool(_claims(block, hotkey, netuid))
-
-
-def confirms_refund(block: EpochBlock, hotkey: str, netuid: int) -> bool:
-    """Whether a pool without a yield comes out bit for bit when its one limited sale gave back what the pool grew by."""
-    change = _change(block, hotkey, netuid, [])
-    return change.disturbed or pool_confirms(change, [])
 
 
 def _change(block: EpochBlock, hotkey: str, netuid: int, coldkeys: Collection[str]) -> PoolChange:
@@ -373,9 +377,9 @@ def _claims(block: EpochBlock, hotkey: str, netuid: int) -> list[StakeEventFact]
     return found
 
 
-def _alpha_pool_yields(
-    block: EpochBlock, hotkey: str, netuid: int, owner: str, take_u16: int
-) -> list[YieldFact]:
+def _add_alpha_pool(
+    found: Earned, block: EpochBlock, hotkey: str, netuid: int, owner: str, take_u16: int
+) -> None:
     def stored(key_of: Callable[[str], str]) -> int:
         return block.after.amount(block.key_after(key_of, hotkey, netuid))
 
@@ -387,42 +391,39 @@ def _alpha_pool_yields(
         root_net = None
     change = _change(block, hotkey, netuid, [owner])
     paid = bool(alpha_net or root_net)
-    if not paid and may_be_nothing(change):
-        return []
     root_pool = _change(block, hotkey, ROOT, [])
-    alpha, root = epoch_takes(
-        change,
-        Epoch(
-            hotkey=hotkey,
-            owner=owner,
-            take_u16=take_u16,
-            alpha_net_rao=alpha_net,
-            root_net_rao=root_net if paid else 0,
-            root_stake_rao=root_pool.before.value,
-            # Written with a dividend only; without one it is of an earlier epoch.
-            value_after_alpha=stored(_last_epoch_value(netuid))
-            if block.era.last_epoch_value and paid
-            else None,
-            owner_cuts=_owner_cuts(block, hotkey, netuid),
-            incentives=_incentives(block.events, hotkey, netuid),
-            own_incentives=_own_incentives(block, hotkey, netuid),
-        ),
+    epoch = Epoch(
+        hotkey=hotkey,
+        owner=owner,
+        take_u16=take_u16,
+        alpha_net_rao=alpha_net,
+        root_net_rao=root_net if paid else 0,
+        root_stake_rao=root_pool.before.value,
+        # Written with a dividend only; without one it is of an earlier epoch.
+        value_after_alpha=stored(_last_epoch_value(netuid)) if block.era.last_epoch_value and paid else None,
+        owner_cuts=_owner_cuts(block, hotkey, netuid),
+        incentives=_incentives(block.events, hotkey, netuid),
+        own_incentives=_own_incentives(block, hotkey, netuid),
     )
+    if not paid and may_be_nothing(change):
+        if (made := unpaid_credits(change, epoch)) is not None:
+            found.made[hotkey, netuid] = made
+        return
+    alpha, root, made = epoch_takes(change, epoch)
+    found.made[hotkey, netuid] = made
     if not paid and alpha.proof is Proof.VALUE:
         raise MethodsDisagree(
             f"{change.name}: the pool grew by {change.grown - change.moved} rao beside stake events, no dividend is "
             "recorded, and nobody's share accounts for it"
         )
-    found = []
     if alpha.net_rao:
-        found.append(_fact("ALPHA", "ALPHA", netuid, hotkey, owner, take_u16, change, alpha))
+        found.facts.append(_fact("ALPHA", "ALPHA", netuid, hotkey, owner, take_u16, change, alpha))
     if root.net_rao:
-        found.append(_fact("ROOT", "ALPHA", netuid, hotkey, owner, take_u16, root_pool, root))
-    return found
+        found.facts.append(_fact("ROOT", "ALPHA", netuid, hotkey, owner, take_u16, root_pool, root))
 
 
-def _root_pool_yields(
-    block: EpochBlock, hotkey: str, netuids: Sequence[int], owner: str, take_u16: int
+def _add_root_pool(
+    found: Earned, block: EpochBlock, hotkey: str, netuids: Sequence[int], owner: str, take_u16: int
 ) -> list[YieldFact]:
     nets = {
         netuid: block.after.amount(block.key_after(_root_dividends(block, netuid), hotkey, netuid))
@@ -431,8 +432,11 @@ def _root_pool_yields(
     paying = [netuid for netuid in netuids if nets[netuid]]
     change = _change(block, hotkey, ROOT, [owner])
     if not paying and may_be_nothing(change):
+        found.made[hotkey, ROOT] = ()
         return []
-    takes = root_takes(change, owner=owner, take_u16=take_u16, nets_rao=[nets[netuid] for netuid in paying])
+    takes, found.made[hotkey, ROOT] = root_takes(
+        change, owner=owner, take_u16=take_u16, nets_rao=[nets[netuid] for netuid in paying]
+    )
     return [
         _fact("ROOT", "TAO", netuid, hotkey, owner, take_u16, change, take)
         for netuid, take in zip(paying, takes, strict=True)

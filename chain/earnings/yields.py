@@ -33,6 +33,7 @@ _NEAR_RAO = 1_000
 
 # Coldkey and rao in the order credited; None stands for all holders pro rata.
 Credit = tuple[str | None, int]
+Made = tuple[Credit, ...]
 
 
 class MethodsDisagree(Exception):
@@ -153,7 +154,7 @@ class _Option:
 
     alpha: tuple[int, int]
     root: tuple[int, int]
-    made: tuple[Credit, ...]
+    made: Made
     other_rao: int
     rank: int
     """0 for what the epoch's own incentive most likely was, more for the others."""
@@ -163,8 +164,8 @@ class _Option:
         return self.alpha[1], self.root[1]
 
 
-def epoch_takes(change: PoolChange, epoch: Epoch) -> tuple[Take, Take]:
-    """Takes of one hotkey on one subnet's alpha: on the dividend of alpha stakers and on that of root stakers.
+def epoch_takes(change: PoolChange, epoch: Epoch) -> tuple[Take, Take, Made]:
+    """Takes of one hotkey on one subnet's alpha, from alpha stakers and from root stakers, and all that was credited.
 
     Before 334 root dividends are paid into the root pool (:func:`root_takes`), so the second one is zero here.
 
@@ -184,6 +185,7 @@ def epoch_takes(change: PoolChange, epoch: Epoch) -> tuple[Take, Take]:
     return (
         Take(option.alpha[1], *take_range(alpha_net, epoch.take_u16), alpha_net, option.other_rao, proof),
         Take(option.root[1], *take_range(root_net, epoch.take_u16), root_net, 0, proof),
+        option.made,
     )
 
 
@@ -375,6 +377,21 @@ def may_be_nothing(change: PoolChange) -> bool:
     return bool(unclear) and not _price_denies(change, [])
 
 
+def unpaid_credits(change: PoolChange, epoch: Epoch) -> Made | None:
+    """All that an epoch without a dividend credited to a pool: an owner's cut, incentives. None where it is not told."""
+    if change.grown == change.moved:
+        return ()
+    ways = {
+        tuple(credit for credit in (*([cut] if cut else []), *_mined(epoch, own)) if credit[1])
+        for cut in epoch.owner_cuts or (None,)
+        for own in epoch.own_incentives or (0,)
+    }
+    if len(ways) == 1 and epoch.own_incentives is not None:
+        return next(iter(ways))
+    confirmed = [made for made in ways if pool_confirms(change, made)]
+    return confirmed[0] if len(confirmed) == 1 else None
+
+
 def _price_denies(change: PoolChange, made: Collection[Credit]) -> bool:
     """Say whether the value of a share rose by far more or less than the dividend among the credits raises it.
 
@@ -397,8 +414,10 @@ def _price_denies(change: PoolChange, made: Collection[Credit]) -> bool:
     return not least - _NEAR_RAO <= net <= most + _NEAR_RAO
 
 
-def root_takes(change: PoolChange, *, owner: str, take_u16: int, nets_rao: Sequence[int]) -> list[Take]:
-    """Takes of one hotkey on root for the epochs of one block before 334, in the order the chain ran them.
+def root_takes(
+    change: PoolChange, *, owner: str, take_u16: int, nets_rao: Sequence[int]
+) -> tuple[list[Take], Made]:
+    """Takes of one hotkey on root for the epochs of one block before 334, in the order the chain ran them, and all credits.
 
     :raises MethodsDisagree: when no single choice of takes explains the pool.
     """
@@ -422,8 +441,10 @@ def root_takes(change: PoolChange, *, owner: str, take_u16: int, nets_rao: Seque
     if not proved:
         proof = Proof.SHARES
         proved = [choice for choice in choices if _share_confirms(change, owner, made[choice])]
-    if not proved and (change.events or change.disturbed) and len(choices) == 1:
-        proof, proved = Proof.VALUE, choices
+    if not proved and (change.events or change.disturbed):
+        exact = [choice for choice in choices if sum(choice) == grown] or choices
+        if len({sum(choice) for choice in exact}) == 1:
+            proof, proved = Proof.VALUE, exact
     # Where the pool came out alike for several choices, only the sum of the takes is in the chain. The first is as good as
     # another: all of them were cut from what the same holders earned.
     if not proved or len({sum(choice) for choice in proved}) > 1:
@@ -431,7 +452,8 @@ def root_takes(change: PoolChange, *, owner: str, take_u16: int, nets_rao: Seque
             f"{change.name}: the pool grew by {grown} rao beside dividends of {list(nets_rao)} and stake events, "
             f"but at take {take_u16}/65535 those allow {ranges} rao of take"
         )
-    return [
+    takes = [
         Take(take, low, high, net, 0, proof)
         for take, (low, high), net in zip(proved[0], ranges, nets_rao, strict=True)
     ]
+    return takes, tuple(made[proved[0]])

@@ -191,11 +191,25 @@ def open_pool(
     return SharePool(value, denominator.bits, bits, early)
 
 
+def share_in(pool: Pool, coldkey: str) -> Share:
+    """A holder's share of a replayed pool."""
+    held = pool.shares.get(coldkey)
+    if held is None:
+        return NO_SHARE
+    return Share(held) if isinstance(held, int) else Share(*held)
+
+
 def worth_of(pool: Pool, share: Share) -> int:
     """What a share of a pool is worth, in rao, floored as the chain does."""
     if isinstance(pool, SafeFloatPool):
         return replace(pool, shares={"": share.as_safe_float()}).stake_of("")
     return replace(pool, shares={"": share.bits}).stake_of("")
+
+
+def denominator_of(pool: Pool) -> Share:
+    """The denominator of a replayed pool."""
+    held = pool.denominator
+    return Share(held) if isinstance(held, int) else Share(*held)
 
 
 def same_number(pool: Pool, coldkey: str | None, stored: Share) -> bool:
@@ -222,19 +236,15 @@ def parts_kept(pool: Pool, coldkey: str) -> int:
 
 def near_number(pool: Pool, stored: Share, parts: int) -> bool:
     """Say whether a replayed pool's denominator is what storage holds but for one part in so many."""
-    replayed = Share(*pool.denominator) if isinstance(pool, SafeFloatPool) else Share(pool.denominator)
-    of = weights({"replayed": replayed, "stored": stored})
+    of = weights({"replayed": denominator_of(pool), "stored": stored})
     return abs(of["replayed"] - of["stored"]) * parts <= max(of.values())
 
 
 def grew_otherwise(pool: Pool, coldkey: str, before: Share, after: Share) -> bool:
     """Say whether a share grew by another amount than in a replay: by more than a rao and a millionth of the growth."""
-    if isinstance(pool, SafeFloatPool):
-        replayed = Share(*pool.shares.get(coldkey, safe_float.ZERO))
-        denominator = Share(*pool.denominator)
-    else:
-        replayed, denominator = Share(pool.shares.get(coldkey, 0)), Share(pool.denominator)
-    of = weights({"before": before, "after": after, "replayed": replayed, "all": denominator})
+    of = weights(
+        {"before": before, "after": after, "replayed": share_in(pool, coldkey), "all": denominator_of(pool)}
+    )
     grown, expected = of["after"] - of["before"], of["replayed"] - of["before"]
     off = abs(grown - expected)
     return off * pool.value > of["all"] and off * 1_000_000 > max(abs(grown), abs(expected))

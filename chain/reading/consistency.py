@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chain.facts import BlockFacts, Position, StakeEventFact
+from chain.facts import BlockFacts
 from chain.keys import SUBTENSOR
 from chain.nodes.source import SourceError
 from chain.pools.holdings import Holdings
@@ -148,21 +148,3 @@ def check_owners(number: int, owners: Mapping[str, str], holdings: Holdings, eve
     for hotkey in sorted({hotkey for (hotkey, _), held in holdings.items() if held}):
         if hotkey not in owners:
             raise SourceError(f"block {number}: {hotkey} has stake and no owner")
-
-
-def unmoved(legs: Iterable[StakeEventFact], changed: set[Position], touched: Iterable[Position]) -> list[str]:
-    """Doubts about stake events whose position did not change at all.
-
-    :param changed: positions whose share the block changed.
-    :param touched: those that something else in the block may have changed back.
-    """
-    moved: dict[Position, int] = {}
-    explained = changed.union(touched)
-    for leg in legs:
-        at = (leg.hotkey, leg.netuid, leg.coldkey)
-        moved[at] = moved.get(at, 0) + (leg.alpha_rao if leg.added else -leg.alpha_rao)
-    return [
-        f"stake events moved {rao} rao of {coldkey} on {hotkey} netuid {netuid}, and its share did not change"
-        for (hotkey, netuid, coldkey), rao in sorted(moved.items())
-        if rao and (hotkey, netuid, coldkey) not in explained
-    ]

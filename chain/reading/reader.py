@@ -38,7 +38,6 @@ from chain.reading.consistency import (
     check_next,
     check_owners,
     check_time,
-    unmoved,
 )
 from chain.reading.settling import Owners, add_prices, add_stake_events, settle_refunds
 from chain.reading.step import Proved, Step
@@ -203,15 +202,21 @@ class ChainReader:
                 self._read_extrinsics(step)
                 epoch_block = self._read_details(step)
                 if step.epochs:
-                    step.facts.yields = epochs.yields(epoch_block)
+                    earned = epochs.yields(epoch_block)
+                    step.facts.yields, step.made, step.unsure = earned.facts, earned.made, earned.unsure
                     step.facts.doubts += epochs.doubts(epoch_block, step.facts.yields)
+                    if step.migrated:
+                        # Upon which shares the epoch built, nothing tells.
+                        step.unsure |= step.credited
                 if not step.migrated and not step.swaps:
                     step.facts.doubts += epochs.contradicted(epoch_block)
-                settle_refunds(self._source, step, epoch_block)
                 holdings = self._step_holdings(step)
                 step.facts.shares = differences(self.holdings, holdings)
                 self._check(step)
-                add_stake_events(self._source, step, self.holdings, lambda: self._owners_around(step))
+                settle_refunds(self._source, step, self.holdings, holdings)
+                add_stake_events(
+                    self._source, step, self.holdings, holdings, lambda: self._owners_around(step)
+                )
                 add_prices(self._source, step)
                 check_amounts(step.facts)
                 self._add_provenance(step)
@@ -297,11 +302,6 @@ class ChainReader:
         if not step.migrated:
             check_owners(number, self._owners_after(step), self.holdings, step.events)
         self._check_next(step)
-        changed = {(share.hotkey, share.netuid, share.coldkey) for share in step.facts.shares}
-        if not step.swaps and not step.migrated:
-            step.facts.doubts += [
-                f"block {number}: {doubt}" for doubt in unmoved(step.legs, changed, step.credited)
-            ]
 
     def _check_next(self, step: Step) -> None:
         """Hold the block against what the next one, if it may be asked for, says of the same things."""
@@ -377,6 +377,12 @@ class ChainReader:
             if swap.netuid in (None, netuid)
         }
         told = {(leg.hotkey, leg.netuid, leg.coldkey) for leg in step.legs}
+        handed_over = {
+            coldkey
+            for event in step.events
+            if event.is_a(SUBTENSOR, "ColdkeySwapped")
+            for coldkey in named(event, "old_coldkey", "new_coldkey")
+        }
         ours = [(hotkey, netuid) for netuid in step.epochs for hotkey in on_subnet(self.following, netuid)]
         block = EpochBlock(
             number=step.facts.number,
@@ -398,7 +404,7 @@ class ChainReader:
             after=step.after,
             renamed=renamed,
             extrinsics=step.extrinsics,
-            unsaid=frozenset(step.touched - told),
+            unsaid=frozenset(at for at in step.touched if at not in told or at[2] in handed_over),
         )
         told_keys = epochs.told_keys(block)
         wanted_before = [*(epochs.keys_before(block) if step.epochs else []), *told_keys]

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from chain.earnings import epochs
-from chain.earnings.epochs import EpochBlock
-from chain.facts import StakeEventFact
+from chain import keys
+from chain.earnings.epochs import EARLY_POOLS_UNTIL
+from chain.earnings.yields import PoolState
+from chain.facts import Position, StakeEventFact
 from chain.nodes.source import Source
-from chain.pools.holdings import Holdings, Pool
+from chain.pools.holdings import Holdings, Pool, denominator
 from chain.pools.prices import price_keys, price_rao, read_price
 from chain.reading.step import Step
 from chain.runtimes.eras import PoolPricing, pricing_of
 from chain.stake.causes import Cause
 from chain.stake.changes import silent_changes
 from chain.stake.events import conversions, unaccounted
-from chain.stake.movements import (
-    hidden_changes,
-    hidden_positions,
-    pool_legs,
-    refunds,
-    share_changes,
-    signed,
-    silent_positions,
-    value_keys,
-)
-from chain.stake.refunds import limited_sales, without_refunds
+from chain.stake.movements import PoolBlock, pool_legs, signed, untold_changes, value_keys
+from chain.stake.refunds import limited_sales, told_refunds
 from chain.state import load
 from chain.tagging.tags import remarks, tags
 from chain.units import alpha_value_rao
@@ -39,15 +32,19 @@ Owners = dict[str, str]
 
 
 def add_stake_events(
-    source: Source, step: Step, holdings: Holdings, owners: Callable[[], tuple[Owners, Owners]]
+    source: Source,
+    step: Step,
+    before: Holdings,
+    after: Holdings,
+    owners: Callable[[], tuple[Owners, Owners]],
 ) -> None:
     """Add stake events, those that no event told among them, and what follows from them: sales, remarks, tags, doubts.
 
-    :param holdings: before the block.
+    :param before: shares before the block; `after`, after it.
     :param owners: reads the owners of our keys before and after the block.
     :raises SourceError: a read could not be had.
     """
-    silent = _silent_legs(source, step, holdings)
+    silent = _silent_legs(source, step, before, after)
     legs = sorted([*step.legs, *silent], key=lambda leg: leg.event_index)
     step.facts.stake_events = signed(legs, step.extrinsics)
     earning = {(fact.hotkey, fact.pool_netuid) for fact in step.facts.yields}
@@ -68,8 +65,8 @@ def add_stake_events(
     if not legs:
         return
     # A coldkey swap in the block changes who owns a key; before it the old one may have sold.
-    before, after = owners()
-    for owned in ({**after, **before}, after):
+    owned_before, owned_after = owners()
+    for owned in ({**owned_after, **owned_before}, owned_after):
         arguments = (step.facts.stake_events, owned, step.events, step.spec_version)
         for sale in conversions(*arguments):
             if sale not in step.facts.conversions:
@@ -82,35 +79,38 @@ def add_stake_events(
     step.facts.tags = tags(step.events, step.extrinsics, step.legs, step.facts.remarks)
 
 
-def settle_refunds(source: Source, step: Step, block: EpochBlock) -> None:
-    """Take what limits gave back off the sales that include it. :raises SourceError: a read could not be had."""
-    limited = _limited_by_pool(step)
-    if not limited:
-        return
-    wanted = value_keys(limited, safe_float=step.safe_float)
-    load(source, (step.before, wanted), (step.after, wanted))
-    unsaid = {(hotkey, netuid) for hotkey, netuid, _ in block.unsaid}
-    earning = {(fact.hotkey, fact.netuid) for fact in step.facts.yields if fact.side == "ALPHA"}
-    found = refunds(limited, step.legs, step.facts.yields, (step.before, step.after))
-    # Where an epoch may have credited what no yield tells, the refund cannot be told from it.
-    told = [
-        pool
-        for pool, sales in limited.items()
-        if pool not in unsaid
-        and not epochs.claimed_into(block, *pool)
-        and (pool in earning or pool not in block.pairs)
-        and (len(sales) == 1 or not found[pool])
-        and (not found[pool] or pool in earning or epochs.confirms_refund(block, *pool))
-    ]
-    step.facts.doubts += [
-        f"block {step.facts.number}: a limited sale on {hotkey} netuid {netuid} shares the block with "
-        + ("other limited sales there" if len(sales) > 1 else "changes that no event names")
-        + ", so how much its limit gave back cannot be told"
-        for (hotkey, netuid), sales in limited.items()
-        if (hotkey, netuid) not in told
-    ]
-    refunded = {pool: found[pool] for pool in told}
-    step.legs = without_refunds(step.legs, refunded, step.extrinsics, step.spec_version)
+def settle_refunds(source: Source, step: Step, before: Holdings, after: Holdings) -> None:
+    """Take what limits gave back off the sales that include it (:mod:`chain.stake.refunds`).
+
+    :param before: shares before the block; `after`, after it.
+    :raises SourceError: a read could not be had.
+    """
+    for pool, sales in _limited_by_pool(step).items():
+        block = _pool_block(source, step, pool, before, after)
+        changes = untold_changes(block)
+        sellers = {sale.coldkey for sale in sales} & {change.coldkey for change in changes}
+        if not sellers:
+            continue
+        found = None if sellers & _moved_otherwise(step, pool) else told_refunds(block, sales, changes)
+        if found is None:
+            step.unsure |= {(*pool, coldkey) for coldkey in sellers}
+            step.facts.doubts.append(
+                f"block {step.facts.number}: a limited sale on {pool[0]} netuid {pool[1]} shares the block with others "
+                "or with changes that no event names, so how much its limit gave back cannot be told"
+            )
+            continue
+        step.legs = [
+            replace(leg, alpha_rao=leg.alpha_rao - found.get(leg.event_index, 0))
+            if (leg.hotkey, leg.netuid) == pool
+            else leg
+            for leg in step.legs
+        ]
+
+
+def _moved_otherwise(step: Step, pool: Pool) -> set[str]:
+    """Whose position something may have changed that no stake event tells."""
+    unsure = {coldkey for *at, coldkey in step.unsure if tuple(at) == pool}
+    return {*step.marks.coldkeys, *unsure}
 
 
 def _limited_by_pool(step: Step) -> dict[Pool, list[StakeEventFact]]:
@@ -123,28 +123,59 @@ def _limited_by_pool(step: Step) -> dict[Pool, list[StakeEventFact]]:
     return found
 
 
-def _silent_legs(source: Source, step: Step, holdings: Holdings) -> list[StakeEventFact]:
+def _pool_block(source: Source, step: Step, pool: Pool, before: Holdings, after: Holdings) -> PoolBlock:
+    wanted = value_keys([pool], safe_float=step.safe_float)
+    load(source, (step.before, wanted), (step.after, wanted))
+    value = keys.by_hotkey_netuid("TotalHotkeyAlpha", *pool)
+    rewritten = step.migrated and not step.epochs
+    return PoolBlock(
+        pool=pool,
+        before=PoolState(step.before.amount(value), denominator(step.before, pool)),
+        after=PoolState(step.after.amount(value), denominator(step.after, pool)),
+        shares=before.get(pool, {}),
+        shares_after=after.get(pool, {}),
+        changed=[change.coldkey for change in step.facts.shares if (change.hotkey, change.netuid) == pool],
+        legs=pool_legs(step.legs, pool),
+        made=step.made.get(pool, ()),
+        is_told=not (step.migrated or step.swaps)
+        and (pool in step.made or all((at[0], at[1]) != pool for at in step.credited)),
+        safe_float=step.safe_float,
+        early=step.spec_version < EARLY_POOLS_UNTIL,
+        rewritten=rewritten,
+    )
+
+
+def _silent_legs(source: Source, step: Step, before: Holdings, after: Holdings) -> list[StakeEventFact]:
     """Stake that came or went without a stake event, valued and named."""
-    silent = silent_positions(step.facts.shares, step.legs, step.credited, step.marks)
-    hidden = hidden_positions(step.credited, step.legs, step.marks)
-    limited = _limited_by_pool(step)
-    hidden = {} if step.swaps else {pool: at for pool, at in hidden.items() if pool not in limited}
-    pools = {(change.hotkey, change.netuid) for change in silent} | hidden.keys()
-    if not pools:
-        return []
+    pools = {(change.hotkey, change.netuid) for change in step.facts.shares}
+    pools |= {(leg.hotkey, leg.netuid) for leg in step.legs} | {(at[0], at[1]) for at in step.credited}
     wanted = value_keys(pools, safe_float=step.safe_float)
     load(source, (step.before, wanted), (step.after, wanted))
-    states = (step.before, step.after)
-    changes = share_changes(
-        silent,
-        holdings,
-        step.legs,
-        states,
-        safe_float=step.safe_float,
-        rewritten=step.migrated and not step.epochs,
+    changes = [
+        change
+        for pool in sorted(pools)
+        for change in untold_changes(_pool_block(source, step, pool, before, after))
+    ]
+    step.facts.doubts += [
+        f"block {step.facts.number}: {change.coldkey} moved stake on {change.hotkey} netuid {change.netuid} by an "
+        "amount that cannot be told from what the epoch credited to it"
+        for change in changes
+        if change.position in step.unsure
+        and change.position in step.credited
+        and _is_marked(step, change.position)
+    ]
+    return silent_changes(
+        step.events,
+        step.extrinsics,
+        [change for change in changes if change.position not in step.unsure],
+        step.spec_version,
+        migrated=step.migrated,
     )
-    changes += hidden_changes(hidden, changes, step.legs, step.facts.yields, states)
-    return silent_changes(step.events, step.extrinsics, changes, step.spec_version, migrated=step.migrated)
+
+
+def _is_marked(step: Step, position: Position) -> bool:
+    told = {(leg.hotkey, leg.netuid, leg.coldkey) for leg in step.legs}
+    return position[2] in step.marks.coldkeys or (position in step.marks.positions and position not in told)
 
 
 def add_prices(source: Source, step: Step) -> None:

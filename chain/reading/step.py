@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from chain.earnings.yields import Made
 from chain.facts import BlockFacts, Position, StakeEventFact
 from chain.pools.holdings import Pool
 from chain.runtimes.decoding import Decoder, Event, Extrinsic
@@ -38,6 +39,10 @@ class Step:
     legs: list[StakeEventFact] = field(default_factory=list)
     touched: set[Position] = field(default_factory=set)
     credited: set[Position] = field(default_factory=set)
+    made: dict[Pool, Made] = field(default_factory=dict)
+    """What epochs credited to each pool, in order."""
+    unsure: set[Position] = field(default_factory=set)
+    """Positions that an epoch credited, or a limit gave back to, by an amount that nothing tells."""
     proved: dict[Pool, Proved] = field(default_factory=dict)
 
     @property

@@ -240,6 +240,11 @@ class ShareChange:
         return self.after_alpha_rao > self.before_alpha_rao
 
     @property
+    def gained_rao(self) -> int:
+        """What came, or left if negative."""
+        return self.after_alpha_rao - self.before_alpha_rao
+
+    @property
     def position(self) -> Position:
         """Where."""
         return self.hotkey, self.netuid, self.coldkey

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from chain import keys
-from chain.facts import Position, ShareFact, StakeEventFact, YieldFact
+from chain.earnings.yields import Made, PoolState
+from chain.facts import Position, StakeEventFact
 from chain.keys import ROOT
-from chain.pools.holdings import Holdings, Pool, denominator, denominator_keys
-from chain.pools.shares import NO_SHARE, Share, open_pool, worth_of
+from chain.pools.holdings import Holdings, Pool, denominator_keys
+from chain.pools.shares import NO_SHARE, Share, denominator_of, open_pool, share_in, weights
+from chain.pools.shares import Pool as ReplayedPool
 from chain.runtimes.decoding import Event, Extrinsic
+from chain.stake.causes import Cause
 from chain.stake.changes import ShareChange, Touched
 from chain.stake.limit_orders import order_legs
-from chain.state import State
 
-# Worth of a share is floored; less than this is no change of stake.
+# Whoever leaves a pool leaves less than a rao to the others; so little is no change of stake.
 _ROUNDING_RAO = 2
+_COARSE_RAO = 1_000
 
 
 def our_legs(
@@ -71,28 +75,6 @@ def of_coldkeys(marks: Touched, holdings: Holdings, netuids: Sequence[int]) -> s
     }
 
 
-def refunds(
-    pools: Iterable[Pool],
-    legs: Iterable[StakeEventFact],
-    yields: Iterable[YieldFact],
-    states: tuple[State, State],
-) -> dict[Pool, int]:
-    """How much more each pool holds after the block than its stake events and epochs explain, in rao."""
-    explained: dict[Pool, int] = defaultdict(int)
-    for leg in legs:
-        explained[leg.hotkey, leg.netuid] += leg.alpha_rao if leg.added else -leg.alpha_rao
-    for earned in yields:
-        in_root = earned.asset == "TAO"
-        pool = (earned.hotkey, ROOT if in_root else earned.netuid)
-        stays = in_root or earned.side == "ALPHA"
-        explained[pool] += earned.take_rao + earned.other_rao + (earned.dividend_rao if stays else 0)
-    found = {}
-    for pool in pools:
-        key = keys.by_hotkey_netuid("TotalHotkeyAlpha", *pool)
-        found[pool] = states[1].amount(key) - states[0].amount(key) - explained[pool]
-    return found
-
-
 def value_keys(pools: Iterable[Pool], *, safe_float: bool) -> list[str]:
     """Keys to read of a state so that shares of these pools can be valued."""
     pools = sorted(pools)
@@ -102,106 +84,113 @@ def value_keys(pools: Iterable[Pool], *, safe_float: bool) -> list[str]:
     ]
 
 
-def silent_positions(
-    differences: Iterable[ShareFact],
-    legs: Iterable[StakeEventFact],
-    credited: Collection[Position],
-    marks: Touched,
-) -> list[ShareFact]:
-    """Changed shares that neither a stake event nor an epoch's credit explains, or may not explain alone."""
-    told = {(leg.hotkey, leg.netuid, leg.coldkey) for leg in legs}
-    return [
-        change
-        for change in differences
-        if (at := (change.hotkey, change.netuid, change.coldkey)) not in credited
-        and (at not in told or change.coldkey in marks.coldkeys)
-    ]
+@dataclass(frozen=True)
+class PoolBlock:
+    """All that is known of one pool over one block: its state and shares before and after, stake events, an epoch's credits.
 
-
-def share_changes(
-    silent: Iterable[ShareFact],
-    before: Holdings,
-    legs: Iterable[StakeEventFact],
-    states: tuple[State, State],
-    *,
-    safe_float: bool,
-    rewritten: bool = False,
-) -> list[ShareChange]:
-    """What silent changes come to in rao, less what stake events explain of them.
-
-    Valued in the pool as it stands after the block, so that no dividend is counted; one that ended, as it stood before.
-
-    :param rewritten: a migration may have given all shares another scale, and no dividend was paid: what a share was
-        worth is valued in the pool as it stood then.
+    `changed` are the holders whose share is another after it. `made` is what the epoch credited, in order, dividends as to
+    None; `is_told` that this is all it did to the pool before anything else did. `rewritten` says that a migration may have
+    given all shares another scale, and no dividend was paid.
     """
-    moved: dict[Position, int] = defaultdict(int)
-    for leg in legs:
-        moved[leg.hotkey, leg.netuid, leg.coldkey] += leg.alpha_rao if leg.added else -leg.alpha_rao
+
+    pool: Pool
+    before: PoolState
+    after: PoolState
+    shares: Mapping[str, Share]
+    shares_after: Mapping[str, Share]
+    changed: Collection[str]
+    legs: Sequence[StakeEventFact]
+    made: Made = ()
+    is_told: bool = True
+    safe_float: bool = False
+    early: bool = False
+    rewritten: bool = False
+
+    @property
+    def untold_rao(self) -> int:
+        """What came to the pool (or left) that neither its stake events nor its epoch explain."""
+        told = sum(rao for _, rao in self.made)
+        told += sum(leg.alpha_rao if leg.added else -leg.alpha_rao for leg in self.legs)
+        return self.after.value - self.before.value - told
+
+
+def untold_changes(block: PoolBlock) -> list[ShareChange]:
+    """What positions of a pool gained or lost beside its stake events and what its epoch credited.
+
+    Once the epoch's credits are replayed, the value of a share stays as it is until the block ends, so that what happened
+    to each position after it can be valued in the pool as the epoch left it or as it is then: in the larger one of them,
+    since a rao that roundings leave weighs much where little is left.
+    """
+    paid = _after_credits(block)
+    then = PoolState(paid.value, denominator_of(paid))
+    end = block.after if block.after.denominator.bits else then
+    if block.is_told and then.denominator.bits and then.value > end.value:
+        end = then
+    moved: dict[str, int] = defaultdict(int)
+    for leg in block.legs:
+        moved[leg.coldkey] += 0 if _within_epoch(leg) else leg.alpha_rao if leg.added else -leg.alpha_rao
+    credited = {coldkey for coldkey, _ in block.made if coldkey is not None}
+    # Whoever stakes first on an emptied pool owns what roundings left in it.
+    left = 0 if block.before.denominator.bits else block.before.value
     found = []
-    for change in silent:
-        pool = (change.hotkey, change.netuid)
-        old = before.get(pool, {}).get(change.coldkey, NO_SHARE)
-        state = states[1] if denominator(states[1], pool).bits else states[0]
-        worth = _Worth(state, pool, safe_float=safe_float)
-        worth_before = _Worth(states[0], pool, safe_float=safe_float) if rewritten else worth
-        explained = moved[change.hotkey, change.netuid, change.coldkey]
-        was, now = worth_before.of(old) + explained, worth.of(change.share)
-        if (explained or rewritten) and abs(now - was) <= _ROUNDING_RAO:
-            continue
-        found.append(ShareChange(change.hotkey, change.netuid, change.coldkey, max(was, 0), now))
+    for coldkey in sorted({*block.changed, *moved, *credited}):
+        was, now = _share_in(paid, coldkey, block.shares), block.shares_after.get(coldkey, NO_SHARE)
+        worth = _worth(then if block.rewritten else end, was), _worth(end, now)
+        gained = _whole(*worth) - moved.get(coldkey, 0)
+        told = coldkey in moved or coldkey in credited or block.rewritten
+        if abs(gained) > (_ROUNDING_RAO + left if told else 0):
+            found.append(ShareChange(*block.pool, coldkey, int(worth[1]) - gained, int(worth[1])))
+    if len(found) == 1 and block.is_told and block.after.denominator.bits:
+        # Where little was left in a pool, shares are coarse; its value is whole rao.
+        [change] = found
+        if abs(change.gained_rao - block.untold_rao) <= max(_COARSE_RAO, abs(change.gained_rao) // 1_000):
+            before = change.after_alpha_rao - block.untold_rao
+            found = [replace(change, before_alpha_rao=before)] if block.untold_rao else []
     return found
 
 
-def hidden_positions(
-    credited: Collection[Position], legs: Iterable[StakeEventFact], marks: Touched
-) -> dict[Pool, Position]:
-    """Positions that an epoch credited and that something else, which no stake event tells, may have changed too.
-
-    Their shares alone do not tell by how much. Of each pool only the one: two in a pool cannot be told apart.
-    """
-    told = {(leg.hotkey, leg.netuid, leg.coldkey) for leg in legs}
-    found: dict[Pool, list[Position]] = defaultdict(list)
-    for at in credited:
-        if at[2] in marks.coldkeys or (at in marks.positions and at not in told):
-            found[at[0], at[1]].append(at)
-    return {pool: positions[0] for pool, positions in found.items() if len(positions) == 1}
+def _whole(was: Fraction, now: Fraction) -> int:
+    """What came in whole rao: stake is whole but for roundings; shares that were handed on are worth their floor."""
+    nearest = round(now - was)
+    return nearest if abs(now - was - nearest) * 1_000 < 1 else int(now) - int(was)
 
 
-def hidden_changes(
-    hidden: Mapping[Pool, Position],
-    changes: Iterable[ShareChange],
-    legs: Iterable[StakeEventFact],
-    yields: Sequence[YieldFact],
-    states: tuple[State, State],
-) -> list[ShareChange]:
-    """What hidden positions changed by beside the epoch's credit: what their pool gained and nothing else explains.
-
-    Only in pools of which the epoch's yields tell all that it credited.
-    """
-    earning = {
-        (earned.hotkey, ROOT if earned.asset == "TAO" else earned.netuid)
-        for earned in yields
-        if earned.asset == "TAO" or earned.side == "ALPHA"
-    }
-    others: dict[Pool, list[int]] = defaultdict(list)
-    for change in changes:
-        gained = change.after_alpha_rao - change.before_alpha_rao
-        others[change.hotkey, change.netuid].append(gained)
-    found = []
-    for pool, left in refunds(sorted(earning & hidden.keys()), legs, yields, states).items():
-        gained = left - sum(others[pool])
-        if abs(gained) > _ROUNDING_RAO * len(others[pool]):
-            value = states[0].amount(keys.by_hotkey_netuid("TotalHotkeyAlpha", *pool))
-            hotkey, netuid, coldkey = hidden[pool]
-            # Only the difference counts; the whole pool stands for what the position was worth.
-            found.append(ShareChange(hotkey, netuid, coldkey, value, value + gained))
-    return found
+def _worth(pool: PoolState, share: Share) -> Fraction:
+    """What a share is worth in rao, not rounded: what differs by a rao is not to be lost in two floors."""
+    of = weights({"all": pool.denominator, "": share})
+    return Fraction(pool.value * of[""], of["all"]) if of["all"] else Fraction(0)
 
 
-class _Worth:
-    def __init__(self, state: State, pool: Pool, *, safe_float: bool) -> None:
-        value = state.amount(keys.by_hotkey_netuid("TotalHotkeyAlpha", *pool))
-        self._pool = open_pool(value, denominator(state, pool), {}, safe=safe_float)
+def _within_epoch(leg: StakeEventFact) -> bool:
+    """A lease is paid out between an epoch's cut and its dividends."""
+    return leg.cause == Cause.LEASE
 
-    def of(self, share: Share) -> int:
-        return worth_of(self._pool, share) if share.bits else 0
+
+def _after_credits(block: PoolBlock) -> ReplayedPool:
+    """The pool after its epoch, with the shares of everybody whom that credited."""
+    within = [leg for leg in block.legs if _within_epoch(leg)]
+    involved = {coldkey for coldkey, _ in block.made} | {leg.coldkey for leg in within}
+    pool = open_pool(
+        block.before.value,
+        block.before.denominator,
+        {coldkey: held for coldkey in involved if coldkey and (held := block.shares.get(coldkey))},
+        safe=block.safe_float,
+        early=block.early,
+    )
+    dividend = next((at for at, (coldkey, _) in enumerate(block.made) if coldkey is None), len(block.made))
+    for coldkey, rao in block.made[:dividend]:
+        pool.add(str(coldkey), rao)
+    for leg in within:
+        (pool.add if leg.added else pool.remove)(leg.coldkey, leg.alpha_rao)
+    for coldkey, rao in block.made[dividend:]:
+        if coldkey is None:
+            pool.add_for_all(rao)
+        else:
+            pool.add(coldkey, rao)
+    return pool
+
+
+def _share_in(pool: ReplayedPool, coldkey: str, shares: Mapping[str, Share]) -> Share:
+    if coldkey not in pool.shares:
+        return shares.get(coldkey, NO_SHARE)
+    return share_in(pool, coldkey)

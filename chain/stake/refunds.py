@@ -8,12 +8,13 @@ event names what was sold, and nothing what came back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from chain.facts import StakeEventFact
 from chain.keys import SUBTENSOR
 from chain.runtimes.decoding import Extrinsic, calls_within
+from chain.stake.changes import ShareChange
 from chain.stake.events import FEE_IN_INPUT_ASSET_FROM, NET_REMOVALS_FROM
+from chain.stake.movements import PoolBlock
 
 _LIMITED_REMOVALS = {"remove_stake_limit", "remove_stake_full_limit"}
 
@@ -43,36 +44,41 @@ def _limited(legs: Sequence[StakeEventFact], extrinsics: Mapping[int, Extrinsic]
     ]
 
 
-def refundable(
-    legs: Sequence[StakeEventFact], extrinsics: Mapping[int, Extrinsic], spec_version: int
-) -> int | None:
-    """Position of the one such leg among a pool's; None for none, or several."""
-    limited = limited_sales(legs, extrinsics, spec_version)
-    return limited[0] if len(limited) == 1 else None
+def told_refunds(
+    block: PoolBlock, sales: Sequence[StakeEventFact], changes: Sequence[ShareChange]
+) -> dict[int, int] | None:
+    """What each limited sale of a pool gave back, in rao by event; None where it cannot be told.
 
-
-def without_refunds(
-    legs: Sequence[StakeEventFact],
-    refunded_rao: Mapping[tuple[str, int], int],
-    extrinsics: Mapping[int, Extrinsic],
-    spec_version: int,
-) -> list[StakeEventFact]:
-    """Take off each limited sale what came back.
-
-    :param refunded_rao: by (hotkey, netuid), how much more a pool held after the block than its events explain.
+    :param sales: those of the pool's stake events whose limit may have given alpha back.
+    :param changes: what positions of the pool gained beside what their events say.
     """
-    settled = list(legs)
-    for pool, refund in refunded_rao.items():
-        positions = [at for at, leg in enumerate(settled) if (leg.hotkey, leg.netuid) == pool]
-        limited = refundable([settled[at] for at in positions], extrinsics, spec_version)
-        if limited is not None and 0 < refund < settled[positions[limited]].alpha_rao:
-            leg = settled[positions[limited]]
-            settled[positions[limited]] = replace(leg, alpha_rao=leg.alpha_rao - refund)
-    return settled
+    sellers = {sale.coldkey for sale in sales}
+    gained = {change.coldkey: change.gained_rao for change in changes}
+    if len(gained) == 1 and abs(block.untold_rao - sum(gained.values())) <= _ROUNDING_RAO:
+        # Who holds nearly all of a pool gains what others leave of a rao; the pool's value knows no rounding.
+        gained = dict.fromkeys(gained, block.untold_rao)
+    found = {}
+    for coldkey in sorted(sellers & gained.keys()):
+        own = [sale for sale in sales if sale.coldkey == coldkey]
+        if len(own) > 1 or not 0 < gained[coldkey] < own[0].alpha_rao:
+            return None
+        found[own[0].event_index] = gained[coldkey]
+    return found if not found or sum(gained.values()) == block.untold_rao else None
+
+
+_ROUNDING_RAO = 2
 
 
 def _is_limited(extrinsic: Extrinsic | None) -> bool:
-    return extrinsic is not None and any(
-        call["call_module"] == SUBTENSOR and call["call_function"] in _LIMITED_REMOVALS
-        for call in calls_within(extrinsic.call)
+    """Whether a limit may have cut a sale: by its call, or by none that is written down (EVM, scheduler)."""
+    if extrinsic is None:
+        return True
+    calls = [call for call in calls_within(extrinsic.call) if call["call_module"] == SUBTENSOR]
+    return not calls or any(
+        call["call_function"] in _LIMITED_REMOVALS
+        and any(
+            argument["name"] == "limit_price" and argument["value"] is not None
+            for argument in call["call_args"]
+        )
+        for call in calls
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from chain import keys
 from chain.addresses import decode_address
-from chain.runtimes.decoding import Extrinsic, decoder_for
+from chain.earnings.yields import PoolState
+from chain.facts import StakeEventFact
+from chain.pools.shares import Share, SharePool, denominator_of
+from chain.runtimes.decoding import Extrinsic
 from chain.stake.causes import Cause
 from chain.stake.changes import (
     ShareChange,
@@ -20,9 +23,8 @@ from chain.stake.changes import (
 from chain.stake.dissolution import subnet_account
 from chain.stake.events import conversions, stake_events, unaccounted
 from chain.stake.limit_orders import order_legs
-from chain.stake.refunds import without_refunds
-from chain.tests.mainnet import SS58_PREFIX, metadata_of, recorded_events
-from chain.tests.replay_node import Play
+from chain.stake.movements import PoolBlock, untold_changes
+from chain.stake.refunds import limited_sales, told_refunds
 from chain.tests.stake_play import StakePlay, call, extrinsic
 
 OWNER, HOT, HOT2 = "owner", "hot", "hot two"
@@ -467,73 +469,64 @@ def test_scenario_10_dust_that_the_chain_deleted_after_a_removal_is_named() -> N
 def limited(spec_version: int, refund: int) -> tuple[StakePlay, dict[int, Extrinsic]]:
     play = StakePlay(spec_version, extrinsic_index=2)
     play.removed((OWNER, HOT, 2), 100, 90, 5, refund)
-    return play, {2: extrinsic("SubtensorModule.remove_stake_limit", OWNER, hotkey=HOT, netuid=2)}
+    return play, {
+        2: extrinsic("SubtensorModule.remove_stake_limit", OWNER, hotkey=HOT, netuid=2, limit_price=1)
+    }
+
+
+def sale_block(legs: list[StakeEventFact], back: dict[str, int], others: dict[str, int]) -> PoolBlock:
+    """A pool of two holders over a block with these sales, of which limits gave something back; others gain beside."""
+    pool = SharePool(4_000, 4_000 << 64, {OWNER: 1_500 << 64, "a": 2_500 << 64})
+    before = PoolState(pool.value, denominator_of(pool))
+    held = {coldkey: Share(bits) for coldkey, bits in pool.shares.items()}
+    for leg in legs:
+        pool.remove(leg.coldkey, leg.alpha_rao)
+        pool.add(leg.coldkey, back.pop(leg.coldkey, 0))
+    for coldkey, rao in others.items():
+        pool.add(coldkey, rao)
+    after = {coldkey: Share(bits) for coldkey, bits in pool.shares.items()}
+    state = PoolState(pool.value, denominator_of(pool))
+    return PoolBlock((HOT, 2), before, state, held, after, sorted(after), legs)
 
 
 @pytest.mark.parametrize("spec_version", [283, 293, 394, 397, 425])
 def test_scenario_13_a_limited_sale_counts_without_what_its_limit_gave_back(spec_version: int) -> None:
     play, calls = limited(spec_version, refund=12)
-    before = stake_events(play.events, spec_version)
-    assert before[0].alpha_rao == (112 if spec_version < 397 else 100)
-    credited = {} if spec_version >= 397 else {(HOT, 2): 12}
-    legs = without_refunds(before, credited, calls, spec_version)
-    (conversion,) = conversions(legs, OWNERS, play.events, spec_version)
-    assert (conversion.alpha_rao, conversion.tao_rao) == (100, 90)
+    legs = stake_events(play.events, spec_version)
+    assert legs[0].alpha_rao == (112 if spec_version < 397 else 100)
+    sales = limited_sales(legs, calls, spec_version)
+    if spec_version < 397:
+        block = sale_block(legs, {OWNER: 12}, {})
+        assert told_refunds(block, [legs[at] for at in sales], untold_changes(block)) == {0: 12}
+    else:
+        assert not sales
 
 
-def test_scenario_13_what_a_pool_gained_otherwise_is_taken_off_no_sale() -> None:
-    play, calls = limited(394, refund=0)
-    legs = stake_events(play.events, 394)
-    plain = {2: extrinsic("SubtensorModule.remove_stake", OWNER, hotkey=HOT, netuid=2)}
-    assert without_refunds(legs, {(HOT, 2): 12}, plain, 394) == legs
-    assert without_refunds(legs, {(HOT, 3): 12}, calls, 394) == legs
-    assert without_refunds(legs, {(HOT, 2): 100}, calls, 394) == legs
-    assert without_refunds(legs, {(HOT, 2): 12}, calls, 397) == legs
+@pytest.mark.parametrize(
+    ("call", "price", "is_limited"),
+    [("remove_stake_limit", 7, True), ("remove_stake_full_limit", None, False), ("remove_stake", 7, False)],
+)
+def test_scenario_13_a_sale_is_limited_by_its_price(call: str, price: int | None, is_limited: bool) -> None:
+    legs = stake_events(limited(394, refund=0)[0].events, 394)
+    sold = {2: extrinsic(f"SubtensorModule.{call}", OWNER, hotkey=HOT, netuid=2, limit_price=price)}
+    assert bool(limited_sales(legs, sold, 394)) is is_limited
 
 
-# --- mainnet, runtime 393 ---------------------------------------------------------------------------------
+def test_scenario_23_a_sale_by_no_call_that_is_written_down_may_be_limited() -> None:
+    legs = stake_events(limited(394, refund=0)[0].events, 394)
+    assert limited_sales(legs, {2: extrinsic("Ethereum.transact", "")}, 394) == [0]
+    assert limited_sales([replace(leg, extrinsic_index=None) for leg in legs], {}, 394) == [0]
 
 
-def test_ch2_what_mainnet_blocks_touch() -> None:
-    decoder = decoder_for(393, metadata_of(393), SS58_PREFIX)
-    found = {number: touched(decoder.events(data), {}, 393) for number, data in recorded_events().items()}
-    claimed = found[7_959_608]
-    assert len(claimed.positions) == 4
-    assert claimed.coldkeys == {
-        "5D2hBaW9i2WFvH163VvXMZn8nWSkWfC6pAevGis5M1vx2pRB",
-        "5FNoCbmxqb8czPdBDP76xm8jk25KbTQFsGZ5HAT7RYEGar8F",
-        "5DbynfqV2sV3AAv9HAJW4MFTAhqy381sdXT2yQBU3mZU7TAk",
-        "5GNkvQBRXRfwJsRoNhHhMxrFwqYueHmjeh56wgZFx95dqDBu",
-        "5FLL7szZNEMCfVPaGV6aGfw7aWhSdja5hKmmP1GzZpQZ16Fk",
-    }
-    assert claimed.owner_netuids == {79}
-    assert found[7_959_635].owner_netuids == {52}
-    assert len(found[7_959_635].coldkeys) == 5
-    assert not any(block.everything or block.netuids or block.hotkeys for block in found.values())
-
-
-# --- a real runtime's own storage, 293 ----------------------------------------------------------------------
-
-
-def test_ch2_no_share_changes_on_a_real_chain_that_was_not_touched(play: Play) -> None:
-    """Every share of every hotkey in every block of the play, but for what epochs mint to the owners."""
-    decoder = decoder_for(293, play.metadata, 42)
-    changed = 0
-    for number in range(2, play.last + 1):
-        block_hash = play.blocks[number]["hash"]
-        events = decoder.events(play.answer("state_getStorageAt", [keys.SYSTEM_EVENTS, block_hash]))
-        found = touched(events, {}, 293)
-        before, after = play.table(number - 1, "Alpha"), play.table(number, "Alpha")
-        minted = {(hotkey, owner) for (hotkey,), owner in play.table(number, "Owner").items()}
-        for position in {*before, *after}:
-            hotkey, coldkey, netuid = position
-            if before.get(position, 0) == after.get(position, 0) or (hotkey, coldkey) in minted:
-                continue
-            changed += 1
-            assert (
-                (hotkey, netuid, coldkey) in found.positions
-                or coldkey in found.coldkeys
-                or hotkey in found.hotkeys
-                or netuid in found.netuids
-            ), (number, position)
-    assert changed == 21
+def test_scenario_13_what_others_gained_is_taken_off_no_sale() -> None:
+    legs = stake_events(limited(394, refund=12)[0].events, 394)
+    for back, others, refunds in (
+        ({OWNER: 12}, {"a": 5}, {0: 12}),
+        ({}, {"a": 5}, {}),
+        ({OWNER: 112}, {}, None),
+    ):
+        block = sale_block(legs, back, others)
+        assert told_refunds(block, legs, untold_changes(block)) == refunds
+    twice = [*legs, replace(legs[0], event_index=9)]
+    block = sale_block(twice, {OWNER: 12}, {})
+    assert told_refunds(block, twice, untold_changes(block)) is None

@@ -24,7 +24,7 @@ def alpha_take(
     value_after_epoch: int,
     owner_cut: tuple[str, int] | None = None,
 ) -> Take:
-    alpha, root = epoch_takes(
+    alpha, root, _ = epoch_takes(
         change,
         Epoch(
             hotkey=HOTKEY,
@@ -113,7 +113,9 @@ def test_ch3_growth_that_nothing_explains_is_refused() -> None:
 
 def test_ch3_two_epochs_in_one_block_are_told_apart() -> None:
     change, takes, nets = epoch(a_pool(), [3_333_333_337, 7_777_777_771, 1_234_567])
-    assert [take.rao for take in root_takes(change, owner=OWNER, take_u16=TAKE, nets_rao=nets)] == takes
+    found, made = root_takes(change, owner=OWNER, take_u16=TAKE, nets_rao=nets)
+    assert [take.rao for take in found] == takes
+    assert sum(rao for _, rao in made) == sum(takes) + sum(nets)
 
 
 def test_ch3_a_root_pool_that_grew_otherwise_is_refused() -> None:

@@ -3,6 +3,16 @@
 from chain.tests.model.chain import AlphaFee, ModelChain
 from chain.tests.model.coinbase import Dividends
 from chain.tests.model.pools import RawShare
-from chain.tests.model.world import Refused, TrueCredit, TrueYield, World
+from chain.tests.model.world import Refused, TrueCredit, TrueMove, TrueYield, World
 
-__all__ = ["AlphaFee", "Dividends", "ModelChain", "RawShare", "Refused", "TrueCredit", "TrueYield", "World"]
+__all__ = [
+    "AlphaFee",
+    "Dividends",
+    "ModelChain",
+    "RawShare",
+    "Refused",
+    "TrueCredit",
+    "TrueMove",
+    "TrueYield",
+    "World",
+]

@@ -427,11 +427,11 @@ class ModelChain:
         """Queue a change of state without any event, at the end of the next block."""
         self._silent.append(change)
 
-    def step(self) -> int:
-        """Make one block with random calls."""
-        from chain.tests.model.play import queue_random_work
+    def step(self, *, crowded: bool = False) -> int:
+        """Make one block with random calls, several by one coldkey on one pool if crowded."""
+        from chain.tests.model.play import queue_crowded_work, queue_random_work
 
-        queue_random_work(self)
+        (queue_crowded_work if crowded else queue_random_work)(self)
         return self.produce()
 
 

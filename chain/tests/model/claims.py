@@ -12,7 +12,7 @@ def add_claimable(world: World, hotkey: str, netuid: int, net: int) -> bool:
     if net > total:
         owner = world.owner_of(hotkey)
         assert owner is not None
-        world.increase(hotkey, owner, netuid, net)
+        world.credit(hotkey, owner, netuid, net)
         return True
     increment = (net << 32) // total if total else 0
     rates = dict(world.claimable.get(hotkey))

@@ -164,7 +164,7 @@ def _pay_owner_cut(world: World, netuid: int, owner_cut: int) -> None:
     if not (world.subnet_owner.has(netuid) and world.subnet_owner_hotkey.has(netuid)):
         return
     hotkey, coldkey = world.subnet_owner_hotkey.get(netuid), world.subnet_owner.get(netuid)
-    world.increase(hotkey, coldkey, netuid, owner_cut)
+    world.credit(hotkey, coldkey, netuid, owner_cut)
     _credit(world, netuid, hotkey, coldkey, "CUT", owner_cut)
     if netuid in world.leases:
         _pay_lease(world, netuid, world.leases[netuid], owner_cut)
@@ -238,7 +238,7 @@ def _pay_incentives(world: World, netuid: int, found: Dividends) -> None:
                 },
             )
         target = destination or hotkey
-        world.increase(target, owner, netuid, incentive)
+        world.credit(target, owner, netuid, incentive)
         _credit(world, netuid, target, owner, "INCENTIVE", incentive)
 
 
@@ -265,7 +265,7 @@ def _pay_alpha(world: World, netuid: int, hotkey: str, bits: int) -> None:
     take, net = _split(world, hotkey, bits)
     owner = world.owner_of(hotkey)
     assert owner is not None
-    world.increase(hotkey, owner, netuid, take)
+    world.credit(hotkey, owner, netuid, take)
     world.pools.add_to_all(hotkey, netuid, net)
     world.alpha_dividends.put(netuid, hotkey, net)
     if world.rules.last_epoch_alpha:
@@ -277,7 +277,7 @@ def _pay_root_tao(world: World, netuid: int, hotkey: str, bits: int) -> None:
     take, net = _split(world, hotkey, bits)
     owner = world.owner_of(hotkey)
     assert owner is not None
-    credited = world.increase(hotkey, owner, ROOT, take)
+    credited = world.credit(hotkey, owner, ROOT, take)
     world.pools.add_to_all(hotkey, ROOT, net)
     world.tao_dividends.put(netuid, hotkey, net)
     if world.rules.root_tao_follows_dividends:
@@ -289,7 +289,7 @@ def _pay_root_alpha(world: World, netuid: int, hotkey: str, bits: int) -> None:
     take, net = _split(world, hotkey, bits)
     owner = world.owner_of(hotkey)
     assert owner is not None
-    world.increase(hotkey, owner, netuid, take)
+    world.credit(hotkey, owner, netuid, take)
     to_owner = claims.add_claimable(world, hotkey, netuid, net)
     if world.rules.own_root_map:
         world.root_dividends.put(netuid, hotkey, net)

@@ -267,6 +267,62 @@ KINDS: dict[str, tuple[float, int, int, Callable[[Hand], None]]] = {
 }
 
 
+def _crowd(hand: Hand) -> list[Call]:
+    """Several calls of one coldkey on one pool."""
+    rng, spec, part = hand.rng, hand.chain.spec, max(hand.part() // 3, 10)
+    other = hand.other_netuid()
+    found = [
+        calls.add_stake(hand.hotkey, hand.netuid, hand.tao()),
+        calls.remove_stake(hand.hotkey, hand.netuid, part),
+        calls.move_stake(
+            hand.hotkey, rng.choice(hand.hotkeys), hand.netuid, rng.choice([hand.netuid, other]), part
+        ),
+        calls.transfer_stake(rng.choice(hand.people), hand.hotkey, hand.netuid, hand.netuid, part // 2),
+        calls.swap_stake(hand.hotkey, hand.netuid, other, part),
+        calls.unstake_all(hand.hotkey),
+        calls.unstake_all_alpha(hand.hotkey),
+        calls.remark("some-tag"),
+    ]
+    if spec >= 239:
+        found.append(
+            calls.remove_stake(hand.hotkey, hand.netuid, part, fill=part * rng.randrange(1, 9) // 10)
+        )
+    if spec >= 283:
+        found += [
+            calls.recycle(hand.hotkey, hand.netuid, part // 7),
+            calls.burn(hand.hotkey, hand.netuid, part // 7),
+        ]
+    if spec >= 334:
+        claims = [calls.claim_root(*hand.world.netuids()), calls.set_claim_type(rng.choice(["Swap", "Keep"]))]
+        found += 2 * claims
+    return rng.choices(found, k=rng.randrange(1, 5))
+
+
+def queue_crowded_work(chain: ModelChain) -> None:
+    """Queue calls of one coldkey on one pool, one by one or wrapped, beside those of somebody else and random work."""
+    rng, hand = chain.rng, Hand(chain)
+    for coldkey in rng.choices([hand.coldkey, rng.choice(hand.people)], k=rng.randrange(1, 3)):
+        hand.coldkey = coldkey
+        hand.held = hand.world.pools.stake(hand.hotkey, coldkey, hand.netuid)
+        some = _crowd(hand)
+        wrap = rng.randrange(8)
+        if wrap < 3:
+            for call in some:
+                chain.submit(coldkey, call)
+        elif wrap == 3:
+            chain.submit(coldkey, calls.batch_all(*some))
+        elif wrap == 4:
+            chain.submit(chain.address("delegate"), calls.proxy(coldkey, calls.force_batch(*some)))
+        elif wrap == 5:
+            who = chain.address("signatory")
+            chain.submit(who, calls.multisig(coldkey, [chain.stranger_owner], calls.batch(*some)))
+        elif wrap == 6:
+            chain.initially(coldkey, calls.batch(*some))
+        else:
+            chain.submit("", calls.evm(coldkey, calls.batch(*some)))
+    queue_random_work(chain)
+
+
 def queue_random_work(chain: ModelChain) -> None:
     """Queue none to three pieces of work that the runtime of the next block knows."""
     spec = chain.spec

@@ -65,7 +65,8 @@ def _swap_on_subnet(world: World, old: str, new: str, netuid: int, keep_stake: b
     if world.rules.spec >= 394:
         _move_values(world, old, new, netuid)
     else:
-        _move_raw_shares(world, old, new, netuid)
+        with world.moving_shares(netuid, old, new):
+            _move_raw_shares(world, old, new, netuid)
 
 
 def _swap_records(world: World, old: str, new: str, netuid: int) -> None:
@@ -163,11 +164,12 @@ def _hand_over(world: World, hotkey: str, old: str, new: str, netuid: int) -> No
     if world.rules.safe_float:
         amount = pools.stake(hotkey, old, netuid)
         world.decrease(hotkey, old, netuid, amount)
-        pools.add(hotkey, new, netuid, amount)
+        world.increase(hotkey, new, netuid, amount)
     elif pools.alpha_v1.has(hotkey, old, netuid):
-        share = pools.alpha_v1.get(hotkey, old, netuid) + pools.alpha_v1.get(hotkey, new, netuid)
-        pools.alpha_v1.remove(hotkey, old, netuid)
-        pools.alpha_v1.put(hotkey, new, netuid, share)
+        with world.moving_shares(netuid, hotkey):
+            share = pools.alpha_v1.get(hotkey, old, netuid) + pools.alpha_v1.get(hotkey, new, netuid)
+            pools.alpha_v1.remove(hotkey, old, netuid)
+            pools.alpha_v1.put(hotkey, new, netuid, share)
     if world.rules.root_claims and pools.stake(hotkey, new, netuid):
         _merge_claimed(world, netuid, (hotkey, old), (hotkey, new))
         if netuid == ROOT:
@@ -238,12 +240,13 @@ def _pay_out(world: World, netuid: int) -> dict[str, int]:
                     stake.transfer(world, stake.subnet_account(netuid), coldkey, amount)
                 else:
                     world.deposit("Deposit", {"who": coldkey, "amount": amount}, "Balances")
-    for hotkey, coldkey, _ in stakers:
-        pools.alpha_v1.remove(hotkey, coldkey, netuid)
-        pools.alpha_v2.remove(hotkey, coldkey, netuid)
-    for hotkey in hotkeys:
-        for table in (pools.value, pools.shares_v1, pools.shares_v2):
-            table.remove(hotkey, netuid)
+    with world.moving_shares(netuid, *hotkeys):
+        for hotkey, coldkey, _ in stakers:
+            pools.alpha_v1.remove(hotkey, coldkey, netuid)
+            pools.alpha_v2.remove(hotkey, coldkey, netuid)
+        for hotkey in hotkeys:
+            for table in (pools.value, pools.shares_v1, pools.shares_v2):
+                table.remove(hotkey, netuid)
     for table in (world.subnet_tao, world.alpha_in, world.alpha_out):
         table.remove(netuid)
     return paid

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -56,6 +56,17 @@ class TrueCredit:
     coldkey: str
     kind: str
     alpha_rao: int
+
+
+@dataclass(frozen=True)
+class TrueMove:
+    """Stake in rao that came to a position, or left it if negative, other than by an epoch's credits and dividends."""
+
+    block: int
+    hotkey: str
+    netuid: int
+    coldkey: str
+    rao: int
 
 
 @dataclass(frozen=True)
@@ -122,6 +133,7 @@ class World:
         self.tracked: dict[str, frozenset[int] | None] = {}
         self.truth: list[TrueYield] = []
         self.credits: list[TrueCredit] = []
+        self.moves: list[TrueMove] = []
         self.staking_hotkeys: dict[str, list[str]] = {}
         self.root_coldkeys: list[str] = []
         self.nominator_minimum = 0
@@ -193,12 +205,13 @@ class World:
     def saved(self) -> Iterator[None]:
         """Undo every change of state within if an exception leaves. Events are the caller's."""
         staking = {coldkey: list(hotkeys) for coldkey, hotkeys in self.staking_hotkeys.items()}
-        root_coldkeys = list(self.root_coldkeys)
+        root_coldkeys, moves = list(self.root_coldkeys), len(self.moves)
         try:
             with self.storage.transaction():
                 yield
         except BaseException:
             self.staking_hotkeys, self.root_coldkeys = staking, root_coldkeys
+            del self.moves[moves:]
             raise
 
     # --- events ---------------------------------------------------------------------------------------
@@ -251,11 +264,38 @@ class World:
         """Stake alpha (or TAO on root) for a coldkey."""
         if amount and self.rules.input_fee:
             self.note_staking_hotkey(coldkey, hotkey)
-        return self.pools.add(hotkey, coldkey, netuid, amount)
+        added = self.pools.add(hotkey, coldkey, netuid, amount)
+        self.moves.append(TrueMove(self.number, hotkey, netuid, coldkey, added))
+        return added
+
+    def credit(self, hotkey: str, coldkey: str, netuid: int, amount: int) -> int:
+        """Stake what an epoch pays."""
+        added = self.increase(hotkey, coldkey, netuid, amount)
+        del self.moves[-1]
+        return added
 
     def decrease(self, hotkey: str, coldkey: str, netuid: int, amount: int) -> int:
         """Take stake of a coldkey away; gives what was really taken."""
-        return self.pools.remove(hotkey, coldkey, netuid, amount)
+        removed = self.pools.remove(hotkey, coldkey, netuid, amount)
+        self.moves.append(TrueMove(self.number, hotkey, netuid, coldkey, -removed))
+        return removed
+
+    @contextmanager
+    def moving_shares(self, netuid: int, *hotkeys: str) -> Iterator[None]:
+        """Note what every position on some hotkeys gains or loses in worth while raw shares are handed on."""
+        before = self._stakes(netuid, hotkeys)
+        yield
+        after = self._stakes(netuid, hotkeys)
+        for hotkey, coldkey in sorted(before.keys() | after.keys()):
+            rao = after.get((hotkey, coldkey), 0) - before.get((hotkey, coldkey), 0)
+            self.moves.append(TrueMove(self.number, hotkey, netuid, coldkey, rao))
+
+    def _stakes(self, netuid: int, hotkeys: Sequence[str]) -> dict[tuple[str, str], int]:
+        return {
+            (hotkey, coldkey): self.pools.stake(hotkey, coldkey, netuid)
+            for hotkey in hotkeys
+            for coldkey in self.pools.holders(hotkey, netuid)
+        }
 
     # --- AMM ------------------------------------------------------------------------------------------
 

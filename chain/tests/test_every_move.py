@@ -1,0 +1,76 @@
+"""Random histories of every era in which one coldkey does many things to one pool in one block: what the facts say came to
+and left each position is what the model moved there (CH2, CH3), or a doubt says that it cannot be told.
+
+Another seed: MODEL_SEED=7 pytest chain/tests/test_every_move.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+import pytest
+
+from chain.earnings.yields import MethodsDisagree
+from chain.facts import BlockFacts, Position
+from chain.reading.reader import ChainReader
+from chain.state import UnsupportedEvent
+from chain.tests.model import ModelChain
+from chain.tests.test_eras import EPOCHS_PER_ERA, SEED, SPECS, check_positions, may_be_open
+
+BLOCKS = max(EPOCHS_PER_ERA // 50, 60)
+# Worth of a share is floored before and after.
+ROUNDING_RAO = 4
+
+
+def moved_otherwise(
+    chain: ModelChain, facts: BlockFacts, hotkeys: set[str]
+) -> dict[Position, tuple[int, int]]:
+    """Positions of which the facts tell otherwise than the model: (told, true) in rao."""
+    told: Counter[Position] = Counter()
+    true: Counter[Position] = Counter()
+    for leg in facts.stake_events:
+        told[leg.hotkey, leg.netuid, leg.coldkey] += leg.alpha_rao if leg.added else -leg.alpha_rao
+    for move in chain.world.moves:
+        if move.block == facts.number and move.hotkey in hotkeys:
+            true[move.hotkey, move.netuid, move.coldkey] += move.rao
+    return {
+        at: (told[at], true[at])
+        for at in told.keys() | true.keys()
+        if abs(told[at] - true[at]) > ROUNDING_RAO
+    }
+
+
+def read(chain: ModelChain) -> Iterator[tuple[BlockFacts, set[str]]]:
+    """The facts of each block with our keys around it; blocks that may be open are left out."""
+    reader = ChainReader(chain.source, chain.hotkeys, 42, decoders=chain.decoder_for, until=chain.number)
+    reader.start_from_chain(0)
+    for number in range(1, chain.number + 1):
+        before = set(reader.hotkeys)
+        try:
+            facts = reader.read_block(number)
+        except (MethodsDisagree, UnsupportedEvent):
+            if not may_be_open(chain, number):
+                raise
+            reader.start_from_chain(number)
+            continue
+        check_positions(chain, reader, number)
+        yield facts, before | set(reader.hotkeys)
+
+
+@pytest.mark.parametrize("era", SPECS, ids=lambda era: era.replace("–", "-"))
+def test_ch2_every_move_of_stake_is_told_or_doubted(era: str) -> None:
+    logging.getLogger("chain.reading.reader").setLevel(logging.CRITICAL)
+    doubts: dict[str, int] = defaultdict(int)
+    for spec in SPECS[era]:
+        print(f"era {era}: spec {spec}, seed {SEED}")
+        chain = ModelChain(spec, SEED)
+        for number in range(BLOCKS):
+            chain.step(crowded=number % 2 == 0)
+        for facts, hotkeys in read(chain):
+            doubts["blocks"] += 1
+            doubts["doubted"] += bool(facts.doubts)
+            if not facts.doubts:
+                assert not moved_otherwise(chain, facts, hotkeys), f"spec {spec}, block {facts.number}"
+    print(dict(doubts))
