@@ -230,10 +230,10 @@ def told_keys(block: EpochBlock) -> list[str]:
     return [*value_keys(pools, safe_float=block.era.safe_float_shares), *_claim_keys(block, pools)]
 
 
-def contradicted(block: EpochBlock) -> list[str]:
+def contradicted(block: EpochBlock, moved_silently: Collection[Pool]) -> list[str]:
     """Doubts about stake events whose amounts do not give the pool that the chain has, replayed bit for bit.
 
-    Where something else moved stake by an amount that nothing tells, nothing can be held against them.
+    Where something else moved stake, by an amount that is known from the shares alone, nothing can be held against them.
     """
     remade = {
         named(event, "netuid")[0]
@@ -242,7 +242,7 @@ def contradicted(block: EpochBlock) -> list[str]:
     }
     found = []
     for hotkey, netuid in told_pools(block):
-        if netuid in remade:
+        if netuid in remade or (hotkey, netuid) in moved_silently:
             continue
         change = _change(block, hotkey, netuid, [])
         unclear = change.disturbed or change.returnable_rao or change.silent_rao

@@ -441,10 +441,12 @@ def root_takes(
     if not proved:
         proof = Proof.SHARES
         proved = [choice for choice in choices if _share_confirms(change, owner, made[choice])]
-    if not proved and (change.events or change.disturbed):
-        exact = [choice for choice in choices if sum(choice) == grown] or choices
+    if (change.events or change.disturbed) and len({sum(choice) for choice in proved}) != 1:
+        # Who sells all hides from the shares what the take was worth; the pool's value is whole rao.
+        possible = proved or choices
+        exact = [choice for choice in possible if sum(choice) == grown] or possible
         if len({sum(choice) for choice in exact}) == 1:
-            proof, proved = Proof.VALUE, exact
+            proof, proved = (proof if proved else Proof.VALUE), exact
     # Where the pool came out alike for several choices, only the sum of the takes is in the chain. The first is as good as
     # another: all of them were cut from what the same holders earned.
     if not proved or len({sum(choice) for choice in proved}) > 1:

@@ -208,8 +208,6 @@ class ChainReader:
                     if step.migrated:
                         # Upon which shares the epoch built, nothing tells.
                         step.unsure |= step.credited
-                if not step.migrated and not step.swaps:
-                    step.facts.doubts += epochs.contradicted(epoch_block)
                 holdings = self._step_holdings(step)
                 step.facts.shares = differences(self.holdings, holdings)
                 self._check(step)
@@ -217,6 +215,9 @@ class ChainReader:
                 add_stake_events(
                     self._source, step, self.holdings, holdings, lambda: self._owners_around(step)
                 )
+                if not step.migrated and not step.swaps:
+                    silent = {(leg.hotkey, leg.netuid) for leg in step.facts.stake_events if leg.derived}
+                    step.facts.doubts += epochs.contradicted(epoch_block, silent)
                 add_prices(self._source, step)
                 check_amounts(step.facts)
                 self._add_provenance(step)

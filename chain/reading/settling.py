@@ -127,7 +127,7 @@ def _pool_block(source: Source, step: Step, pool: Pool, before: Holdings, after:
     wanted = value_keys([pool], safe_float=step.safe_float)
     load(source, (step.before, wanted), (step.after, wanted))
     value = keys.by_hotkey_netuid("TotalHotkeyAlpha", *pool)
-    rewritten = step.migrated and not step.epochs
+    swapped = any(pool[0] in (swap.old, swap.new) and swap.netuid in (None, pool[1]) for swap in step.swaps)
     return PoolBlock(
         pool=pool,
         before=PoolState(step.before.amount(value), denominator(step.before, pool)),
@@ -141,7 +141,7 @@ def _pool_block(source: Source, step: Step, pool: Pool, before: Holdings, after:
         and (pool in step.made or all((at[0], at[1]) != pool for at in step.credited)),
         safe_float=step.safe_float,
         early=step.spec_version < EARLY_POOLS_UNTIL,
-        rewritten=rewritten,
+        rewritten=swapped or (step.migrated and not step.epochs),
     )
 
 

@@ -355,6 +355,10 @@ def _why(block: _Block, change: ShareChange) -> _Why:
     for event in block.telling:
         if why := _changed_by(event, change, block.spec_version):
             return why
+    for event in block.telling:
+        # Last, since the epoch's own account tells of most incentives; what came beside them has another cause.
+        if event.name == "AutoStakeAdded" and change.added and _autostake(event) == _place(change):
+            return _Why(Cause.INCENTIVE, event)
     for order in block.orders:
         place = (order.signer, order.netuid, order.bought)
         hotkey = block.order_hotkeys.get(order.event_index, change.hotkey)
@@ -367,6 +371,10 @@ def _why(block: _Block, change: ShareChange) -> _Why:
         if change.position in block.removals and not change.after_alpha_rao:
             return _Why(Cause.DUST)
     return _Why(Cause.MIGRATION if block.migrated else Cause.UNEXPLAINED)
+
+
+def _place(change: ShareChange) -> tuple[int, str, str]:
+    return change.netuid, change.hotkey, change.coldkey
 
 
 def _ended_or_swapped(event: Event, change: ShareChange, payout: int | None) -> _Why | None:
@@ -399,9 +407,6 @@ def _changed_by(event: Event, change: ShareChange, spec_version: int) -> _Why | 
     elif event.is_a(SUBTENSOR, "RootClaimed"):
         if added and named(event, "coldkey")[0] == change.coldkey:
             return _Why(Cause.ROOT_CLAIM, event)
-    elif event.is_a(SUBTENSOR, "AutoStakeAdded"):
-        if added and _autostake(event) == (change.netuid, change.hotkey, change.coldkey):
-            return _Why(Cause.INCENTIVE, event)
     elif event.is_a(SUBTENSOR, "TransactionFeePaidWithAlpha"):
         if not added and named(event, "who")[0] == change.coldkey:
             return _Why(Cause.ALPHA_FEE, event)

@@ -89,8 +89,8 @@ class PoolBlock:
     """All that is known of one pool over one block: its state and shares before and after, stake events, an epoch's credits.
 
     `changed` are the holders whose share is another after it. `made` is what the epoch credited, in order, dividends as to
-    None; `is_told` that this is all it did to the pool before anything else did. `rewritten` says that a migration may have
-    given all shares another scale, and no dividend was paid.
+    None; `is_told` that this is all it did to the pool before anything else did. `rewritten` says that a swap or a
+    migration may have given all shares another scale.
     """
 
     pool: Pool

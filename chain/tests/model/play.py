@@ -122,7 +122,7 @@ class Hand:
 
         if self.netuid == ROOT or self.held < 10_000:
             return
-        fee = AlphaFee(self.hotkey, self.netuid, self.rng.randrange(1, self.held // 1_000 + 2))
+        fee = AlphaFee(self.hotkey, self.netuid, self.rng.randrange(1, min(self.held // 1_000 + 2, 10 * TAO)))
         call = self.rng.choice(
             [calls.remove_stake(self.hotkey, self.netuid, self.held), calls.failing(), self._some()]
         )

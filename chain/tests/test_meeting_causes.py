@@ -1,0 +1,329 @@
+"""Several causes move one position in one block: each is told with its amount, also beside a stake event of the same
+position (CH2, CH4).
+
+The model's own account of every move is what the facts are held against.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from chain.facts import BlockFacts, StakeEventFact
+from chain.reading.reader import ChainReader
+from chain.tests.model import Dividends, ModelChain, World, calls
+from chain.tests.model.chain import AlphaFee
+from chain.tests.test_every_move import moved_otherwise
+
+TAO = 10**9
+CLAIMS = [345, 370, 393, 401, 425]
+ERAS = [250, 277, 293, 320, *CLAIMS]
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    logging.getLogger("chain.reading.reader").setLevel(logging.CRITICAL)
+
+
+def chain_of(spec: int) -> ModelChain:
+    chain = ModelChain(spec, 3, quiet=True)
+    chain.auto_claims = False
+    chain.world.nominator_minimum = 0
+    chain.alpha_out = dict.fromkeys(chain.netuids, 0)
+    return chain
+
+
+def newest(chain: ModelChain, *, doubtful: bool = False) -> BlockFacts:
+    """The facts of the newest block, all moves as the model made them."""
+    number = chain.number
+    for _ in range(2):
+        chain.produce()
+    reader = ChainReader(chain.source, chain.hotkeys, 42, decoders=chain.decoder_for, until=chain.number)
+    reader.start_from_chain(0)
+    facts = [reader.read_block(one) for one in range(1, number + 1)][-1]
+    assert bool(facts.doubts) is doubtful, facts.doubts
+    assert doubtful or not moved_otherwise(chain, facts, set(reader.hotkeys))
+    assert all(leg.cause != "UNEXPLAINED" for leg in facts.stake_events)
+    return facts
+
+
+def of(facts: BlockFacts, coldkey: str, cause: str) -> list[StakeEventFact]:
+    return [leg for leg in facts.stake_events if (leg.coldkey, leg.cause) == (coldkey, cause)]
+
+
+def with_root_claims(spec: int, *claimants: str, kind: str = "Keep") -> ModelChain:
+    """A chain on which some can claim root dividends of the second subnet."""
+    chain = chain_of(spec)
+    first, netuid = chain.hotkeys[0], chain.netuids[1]
+    for claimant in claimants or [chain.owners[0]]:
+        for one in (0, netuid):
+            chain.add_stake(claimant, first, one, 10**12)
+        chain.submit(claimant, calls.set_claim_type(kind))
+    chain.produce()
+    chain.epoch(netuid, Dividends.of(alpha={first: TAO}, root={first: 300 * TAO}))
+    chain.produce()
+    return chain
+
+
+@pytest.mark.parametrize("spec", [320, *CLAIMS])
+@pytest.mark.parametrize("what", ["nothing", "stakes", "sells", "recycles"])
+def test_scenario_19_the_end_of_a_subnet_is_told_beside_a_stake_event(spec: int, what: str) -> None:
+    chain = chain_of(spec)
+    first, netuid, owner = chain.hotkeys[0], chain.netuids[1], chain.owners[0]
+    chain.produce()
+    if what == "stakes":
+        chain.add_stake(owner, first, netuid, TAO)
+    elif what == "sells":
+        chain.submit(owner, calls.remove_stake(first, netuid, TAO))
+    elif what == "recycles":
+        chain.submit(owner, calls.recycle(first, netuid, 1_000))
+    chain.dissolve(netuid)
+    chain.produce()
+    facts = newest(chain)
+    [ended] = of(facts, owner, "DISSOLVED")
+    assert ended.tao_rao
+    sold = [(sale.alpha_rao, sale.tao_rao) for sale in facts.conversions if sale.owner == owner]
+    assert (ended.alpha_rao, ended.tao_rao) in sold
+    assert len(sold) == 1 + (what == "sells")
+
+
+@pytest.mark.parametrize("spec", ERAS[1:])
+@pytest.mark.parametrize("on_subnet", [False, True])
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_scenario_18_a_swapped_hotkey_hands_on_what_a_sale_left(spec: int, on_subnet: bool, how: str) -> None:
+    chain = chain_of(spec)
+    first, netuid, seller, new = (
+        chain.hotkeys[0],
+        chain.netuids[1],
+        chain.coldkeys[1],
+        chain.address("new hotkey"),
+    )
+    chain.add_stake(seller, first, netuid, 10**12)
+    chain.produce()
+    if how == "before":
+        chain.submit(seller, calls.remove_stake(first, netuid, TAO))
+    chain.swap_hotkey(first, new, netuid if on_subnet else None)
+    if how == "after":
+        chain.submit(seller, calls.remove_stake(new, netuid, TAO))
+    chain.produce()
+    legs = [leg for leg in of(newest(chain), seller, "HOTKEY_SWAP") if leg.netuid == netuid]
+    out, came = sorted(legs, key=lambda leg: leg.added)
+    assert (out.hotkey, came.hotkey, out.alpha_rao) == (first, new, came.alpha_rao)
+
+
+@pytest.mark.parametrize("spec", ERAS)
+@pytest.mark.parametrize("what", ["sells", "gives back", "leaves", "old stakes"])
+def test_scenario_18_a_swapped_coldkey_hands_on_all_it_held(spec: int, what: str) -> None:
+    chain = chain_of(spec)
+    first, netuid, old, new = (
+        chain.hotkeys[0],
+        chain.netuids[1],
+        chain.coldkeys[1],
+        chain.address("new coldkey"),
+    )
+    chain.add_stake(old, first, netuid, 10**12)
+    chain.produce()
+    chain.swap_coldkey(old, new)
+    if what == "sells":
+        chain.submit(new, calls.remove_stake(first, netuid, 5 * TAO))
+    elif what == "gives back":
+        chain.submit(new, calls.transfer_stake(old, first, netuid, netuid, 5 * TAO))
+    elif what == "leaves":
+        chain.submit(new, calls.remove_stake_full(first, netuid))
+    else:
+        chain.add_stake(old, first, netuid, 5 * TAO)
+    chain.produce()
+    facts = newest(chain)
+    assert {leg.alpha_rao for leg in of(facts, old, "COLDKEY_SWAP") if leg.netuid == netuid} == {
+        leg.alpha_rao for leg in of(facts, new, "COLDKEY_SWAP") if leg.netuid == netuid
+    }
+
+
+@pytest.mark.parametrize(("before", "after"), [(391, 393), (424, 425)])
+@pytest.mark.parametrize("sells", [False, True])
+def test_scenario_20_a_migration_is_told_beside_a_sale(before: int, after: int, sells: bool) -> None:
+    chain = chain_of(before)
+    first, netuid, holder = chain.hotkeys[0], chain.netuids[1], chain.coldkeys[1]
+    chain.add_stake(holder, first, netuid, 10**12)
+    chain.produce()
+
+    def migrate(world: World) -> None:
+        world.increase(first, holder, netuid, 777 * TAO)
+
+    chain.upgrade(after, migrate)
+    chain.produce()
+    if sells:
+        chain.submit(holder, calls.remove_stake(first, netuid, TAO))
+    chain.produce()
+    assert [leg.alpha_rao for leg in of(newest(chain), holder, "MIGRATION")] == [777 * TAO]
+
+
+@pytest.mark.parametrize("spec", CLAIMS)
+@pytest.mark.parametrize(
+    ("kind", "leave"), [("Swap", "all"), ("Keep", "all"), ("Keep", "full"), ("Keep", "alpha")]
+)
+def test_scenario_16_a_claim_is_told_of_somebody_who_leaves_with_it(spec: int, kind: str, leave: str) -> None:
+    chain = chain_of(spec)
+    claimant = chain.address("leaver")
+    chain = with_root_claims(spec, claimant, kind=kind)
+    first, netuid = chain.hotkeys[0], chain.netuids[1]
+    pool = 0 if kind == "Swap" else netuid
+    held = chain.stake_of(first, claimant, pool)
+    exits = {
+        "all": calls.unstake_all(first),
+        "full": calls.remove_stake_full(first, netuid),
+        "alpha": calls.unstake_all_alpha(first),
+    }
+    chain.submit(claimant, calls.batch(calls.claim_root(netuid), exits[leave]))
+    chain.produce()
+    facts = newest(chain)
+    legs = [leg for leg in facts.stake_events if (leg.coldkey, leg.netuid) == (claimant, pool)]
+    assert [leg.cause for leg in legs] == ["ROOT_CLAIM", ""]
+    left = held + sum(leg.alpha_rao if leg.added else -leg.alpha_rao for leg in legs)
+    assert 0 <= left <= 1
+
+
+@pytest.mark.parametrize("spec", CLAIMS)
+@pytest.mark.parametrize("dividends", ["none", "root only", "alpha only", "both"])
+def test_scenario_16_the_owners_claim_is_told_beside_any_epoch(spec: int, dividends: str) -> None:
+    chain = with_root_claims(spec)
+    first, second = chain.hotkeys
+    netuid, owner = chain.netuids[1], chain.owners[0]
+    # Whoever earns at all has an entry on both sides.
+    alpha = {second: TAO} | {"none": {}, "root only": {first: 0}}.get(dividends, {first: TAO})
+    root = {"none": {}, "alpha only": {first: 0}}.get(dividends, {first: TAO})
+    chain.epoch(netuid, Dividends.of(alpha=alpha, root=root))
+    chain.submit(owner, calls.claim_root(netuid))
+    chain.produce()
+    assert len(of(newest(chain), owner, "ROOT_CLAIM")) == 1
+
+
+@pytest.mark.parametrize("spec", CLAIMS)
+@pytest.mark.parametrize("both", [False, True])
+def test_scenario_16_claims_of_several_whom_the_epoch_credited(spec: int, both: bool) -> None:
+    owner, miner = chain_of(spec).owners[0], chain_of(spec).stranger_owner
+    chain = with_root_claims(spec, owner, miner)
+    first, netuid = chain.hotkeys[0], chain.netuids[1]
+    chain.submit(miner, calls.set_autostake(netuid, first))
+    chain.produce()
+    earned = Dividends.of(alpha={first: TAO}, root={first: TAO}, incentives={chain.miners[0]: 12_345})
+    chain.epoch(netuid, earned)
+    for claimant in (owner, miner)[0 if both else 1 :]:
+        chain.submit(claimant, calls.claim_root(netuid))
+    chain.produce()
+    facts = newest(chain)
+    assert {leg.cause for leg in facts.stake_events} == {"ROOT_CLAIM"}
+    assert len(facts.stake_events) == 1 + both
+
+
+@pytest.mark.parametrize("spec", [293, 320, *CLAIMS])
+@pytest.mark.parametrize("how", ["plain", "evm", "scheduler"])
+@pytest.mark.parametrize("dividend", [None, 0, TAO])
+@pytest.mark.parametrize("who", ["owner", "delegator"])
+def test_scenario_23_what_a_limit_gave_back_is_told_of_calls_that_are_not_written_down(
+    spec: int, how: str, dividend: int | None, who: str
+) -> None:
+    chain = chain_of(spec)
+    first, second = chain.hotkeys
+    netuid, seller = chain.netuids[1], chain.owners[0] if who == "owner" else chain.coldkeys[1]
+    chain.add_stake(seller, first, netuid, 10**12)
+    chain.produce()
+    if dividend is not None:
+        chain.epoch(netuid, Dividends.of(alpha={second: TAO, first: dividend}, root={}))
+    call = calls.remove_stake(first, netuid, 10 * TAO, fill=4 * TAO)
+    if how == "plain":
+        chain.submit(seller, call)
+    elif how == "evm":
+        chain.submit("", calls.evm(seller, call))
+    else:
+        chain.initially(seller, call)
+    chain.produce()
+    facts = newest(chain)
+    assert [leg.alpha_rao for leg in facts.stake_events] == [4 * TAO]
+    assert [sale.alpha_rao for sale in facts.conversions] == [4 * TAO] * (who == "owner")
+
+
+@pytest.mark.parametrize("spec", [301, 345])
+def test_scenario_14_a_limit_that_gave_back_beside_a_fee_in_alpha_of_the_same_position_is_a_gap(
+    spec: int,
+) -> None:
+    chain = chain_of(spec)
+    first, netuid, owner = chain.hotkeys[0], chain.netuids[1], chain.owners[0]
+    chain.add_stake(owner, first, netuid, 10**12)
+    chain.produce()
+    call = calls.remove_stake(first, netuid, 10 * TAO, fill=4 * TAO)
+    chain.submit(owner, call, alpha_fee=AlphaFee(first, netuid, TAO // 2))
+    chain.produce()
+    [doubt] = newest(chain, doubtful=True).doubts
+    assert "how much its limit gave back cannot be told" in doubt
+
+
+@pytest.mark.parametrize("spec", CLAIMS)
+@pytest.mark.parametrize("owner_too", [False, True])
+def test_scenario_17_a_claim_of_nothing_beside_a_lease_and_an_epoch_moves_nothing(
+    spec: int, owner_too: bool
+) -> None:
+    """The lease pays before the dividend, which is no deposit of those whom it paid."""
+    chain = chain_of(spec)
+    chain.alpha_out = {}
+    first, netuid, owner, other = chain.hotkeys[0], chain.netuids[1], chain.owners[0], chain.coldkeys[1]
+    for claimant in (owner, other):
+        chain.add_stake(claimant, first, 0, 10**11)
+        chain.submit(claimant, calls.set_claim_type("Keep"))
+    chain.lease(netuid, first, [(one, 70_000 + at) for at, one in enumerate(chain.coldkeys[1:4])], 1)
+    for _ in range(21):
+        chain.produce()
+    chain.epoch(netuid, Dividends.of(alpha={first: 5_000 * TAO}, root={first: 0}))
+    for claimant in (other, owner)[: 1 + owner_too]:
+        chain.submit(claimant, calls.claim_root(netuid))
+    chain.produce()
+    assert {leg.cause for leg in newest(chain).stake_events} == {"LEASE"}
+
+
+@pytest.mark.parametrize("spec", [250, 277, 293, 320])
+@pytest.mark.parametrize("gross", [271_178_325_534, 271_178_325_535, 271_178_325_536])
+@pytest.mark.parametrize("owner_does", ["nothing", "sells", "stakes", "leaves"])
+def test_scenario_02_a_take_of_two_that_inversion_allows_is_told_by_the_value_of_the_root_pool(
+    spec: int, gross: int, owner_does: str
+) -> None:
+    chain = chain_of(spec)
+    first, netuid, owner, other = chain.hotkeys[0], chain.netuids[1], chain.owners[0], chain.coldkeys[1]
+    for one in (owner, other):
+        chain.add_stake(one, first, 0, 10**12)
+    chain.produce()
+    chain.epoch(netuid, Dividends.of(alpha={first: TAO}, root={first: gross}))
+    chain.swap_coldkey(other, chain.address("new coldkey"))
+    if owner_does == "sells":
+        chain.submit(owner, calls.remove_stake(first, 0, chain.stake_of(first, owner, 0) // 3))
+    elif owner_does == "stakes":
+        chain.add_stake(owner, first, 0, 7 * TAO)
+    elif owner_does == "leaves":
+        chain.submit(owner, calls.unstake_all(first))
+    chain.produce()
+    number = chain.number
+    takes = {one.side: one.take_rao for one in newest(chain).yields}
+    assert takes == {one.side: one.take_rao for one in chain.truth if one.block == number and one.take_rao}
+
+
+@pytest.mark.parametrize("spec", [293, 345, 401])
+@pytest.mark.parametrize("sells", [False, True])
+def test_scenario_15_stake_that_became_liquidity_is_told_beside_a_sale(spec: int, sells: bool) -> None:
+    chain = chain_of(spec)
+    first, netuid, owner = chain.hotkeys[0], chain.netuids[1], chain.owners[0]
+    chain.produce()
+
+    def provide(world: World, _: str) -> None:
+        world.decrease(first, owner, netuid, 500 * TAO)
+        values = {"coldkey": owner, "hotkey": first, "netuid": netuid, "position_id": 1, "liquidity": 1}
+        world.deposit(
+            "LiquidityAdded", {**values, "tao": 5, "alpha": 500 * TAO, "tick_low": 0, "tick_high": 9}, "Swap"
+        )
+
+    chain.submit(owner, calls.call("Swap", "add_liquidity", provide, hotkey=first, netuid=netuid))
+    if sells:
+        chain.submit(owner, calls.remove_stake(first, netuid, TAO))
+    chain.produce()
+    facts = newest(chain, doubtful=True)
+    assert [leg.alpha_rao for leg in of(facts, owner, "LIQUIDITY")] == [500 * TAO]
+    assert ["liquidity position" in doubt for doubt in facts.doubts] == [True]
