@@ -30,8 +30,8 @@ class Standing:
 
     @property
     def lag(self) -> int:
-        """Blocks still to read."""
-        return max(0, self.head - self.block)
+        """Blocks still to read; below 0 those that are stored and that the node says it has not finalized yet."""
+        return self.head - self.block
 
 
 def follow(

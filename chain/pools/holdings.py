@@ -89,8 +89,15 @@ def read_holdings(source: Source, hotkeys: Sequence[str], state: State, *, safe_
     return {pool: holders for pool, holders in holdings.items() if holders}
 
 
+# Several times the holders of the largest validator on all subnets together.
+KEYS_MAX = 1_000_000
+
+
 def _list_keys(source: Source, prefixes: Sequence[str], block_hash: str) -> dict[str, list[str]]:
-    """All keys under each prefix, the pages of all of them asked for together."""
+    """All keys under each prefix, the pages of all of them asked for together.
+
+    :raises SourceError: they are out of order, of several lengths, or more than there can be.
+    """
     found: dict[str, list[str]] = {prefix: [] for prefix in prefixes}
     open_ones = list(prefixes)
     while open_ones:
@@ -106,6 +113,10 @@ def _list_keys(source: Source, prefixes: Sequence[str], block_hash: str) -> dict
             if any(not key.startswith(prefix) or key <= start for key in page) or page != sorted(set(page)):
                 raise SourceError(f"{source.name} listed keys out of order")
             found[prefix] += page
+            if len({len(key) for key in (*found[prefix][:1], *page)}) > 1:
+                raise SourceError(f"{source.name} listed keys of several lengths under one prefix")
+        if sum(map(len, found.values())) > KEYS_MAX:
+            raise SourceError(f"{source.name} listed more than {KEYS_MAX:,} keys, and more to come")
         open_ones = [prefix for prefix, page in zip(open_ones, pages, strict=True) if len(page) >= PAGE_SIZE]
     return found
 

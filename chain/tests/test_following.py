@@ -24,6 +24,7 @@ from chain.nodes.source import BadNodes, SourceError
 from chain.queries import facts_sha256, last_block
 from chain.services import CannotIngest, IngestStopped, ingest_segment
 from chain.state import UnsupportedEvent
+from chain.tests.hostile_node import ToldNode, serving_websocket
 from chain.tests.replay_node import Play, PlaySource, serving
 
 pytestmark = pytest.mark.django_db
@@ -196,6 +197,10 @@ def test_ch1_the_command_follows_until_it_is_told_to_stop(
     assert out.getvalue().splitlines()[-1] == f"Stopped after block {play.last - 1}."
     assert f"block {play.last - 1} · head {play.last - 1} · up to date" in out.getvalue()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
+    # A node that finalized less than what is stored is behind, and nobody is up to date.
+    with serving_websocket(ToldNode(play, chain_getFinalizedHead=play.blocks[60]["hash"])) as url:
+        call_command("ingest", follow=True, url=url, stdout=out, stderr=errors)
+    assert f"head 59 · the node is {play.last - 60} behind what is stored" in out.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -41,10 +41,6 @@ STOPS = (SourceError, BrokenChain, MethodsDisagree, PositionsDisagree, UnknownRu
 FIRST, LAST = 72, 75
 ANSWER_BYTES_MAX = 1 << 20
 
-# Near relatives of others; tried on one method only.
-RELATIVES = {"text_id", "wrong_version", "wrong_shape", "bare_error", "nested"}
-MATRIX = [fault for fault in FAULTS if fault not in RELATIVES]
-
 # What may pass with one node alone, without harm: it is no lie, or it concerns nothing that was asked. Of a true answer
 # about the block before, runtimes and key lists may be the same; the second copy of an answer is noticed at the next
 # question, if there is one on that connection.
@@ -124,7 +120,7 @@ def honest(play: Play, hotkeys: list[str]) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("fault", MATRIX)
+@pytest.mark.parametrize("fault", FAULTS)
 def test_ch7_a_hostile_node_alone_stops_reading_or_does_no_harm(
     play: Play, hotkeys: list[str], honest: tuple[Any, ...], fault: str, method: str
 ) -> None:
@@ -148,7 +144,7 @@ def test_ch7_a_hostile_node_alone_stops_reading_or_does_no_harm(
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("fault", MATRIX)
+@pytest.mark.parametrize("fault", FAULTS)
 def test_ch7_an_honest_node_behind_a_hostile_one_gives_the_facts(
     play: Play, hotkeys: list[str], honest: tuple[Any, ...], good: str, fault: str, method: str
 ) -> None:
@@ -185,6 +181,21 @@ def test_ch7_faults_over_http_change_no_fact_either(
         source = providers(play, first, second, fault=fault, tries=6)
         assert facts_of(source, hotkeys) == honest
         assert source.health()[0].last_error
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_ch7_of_two_that_must_agree_one_that_names_itself_badly_changes_no_fact(
+    play: Play, hotkeys: list[str], honest: tuple[Any, ...], fault: str
+) -> None:
+    node, named = HostileNode(play, fault, "system_localPeerId"), ToldNode(play, system_localPeerId="12D3Koo")
+    with serving_websocket(node) as url, serving_websocket(named) as other:
+        try:
+            facts = facts_of(providers(play, url, other, fault=fault, agreement=2), hotkeys)
+        except STOPS:
+            pass
+        else:
+            assert facts == honest
+    assert node.asked["system_localPeerId"] or fault == "other_chain"
 
 
 @pytest.mark.parametrize("fault", ["huge", "huge_declared"])

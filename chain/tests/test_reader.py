@@ -230,3 +230,32 @@ def test_ch7_an_answer_that_makes_no_sense_is_one_clear_error(
 def test_ch7_a_time_that_is_none_is_refused(play: Play, hotkeys: list[str], value: str) -> None:
     with pytest.raises(SourceError, match="block 24"):
         follow(play, hotkeys, LyingSource(play, key=keys.TIMESTAMP_NOW, value=value, at=24))
+
+
+class EndlessSource(PlaySource):
+    """Lists holders for ever: full pages, in order, under the prefix."""
+
+    def __init__(self, play: Play, *, grows: bool) -> None:
+        super().__init__(play)
+        self.grows, self.pages = grows, 0
+
+    def answer(self, method: str, params: list[Any]) -> Any:
+        prefix, size, after = [*params, 0, 0, 0][:3]
+        if method != "state_getKeysPaged" or len(prefix) < 100:
+            return super().answer(method, params)
+        self.pages += 1
+        if self.grows:
+            return [after + "00" * (at + 1) for at in range(size)]
+        begin = int(after[len(prefix) :] or "0", 16)
+        return [prefix + f"{begin + at + 1:0100x}" for at in range(size)]
+
+
+@pytest.mark.parametrize(("grows", "said"), [(False, "more than 3,000 keys"), (True, "of several lengths")])
+def test_ch7_a_list_without_an_end_is_cut_off(
+    play: Play, hotkeys: list[str], monkeypatch: pytest.MonkeyPatch, grows: bool, said: str
+) -> None:
+    monkeypatch.setattr("chain.pools.holdings.KEYS_MAX", 3_000)
+    source = EndlessSource(play, grows=grows)
+    with pytest.raises(SourceError, match=said):
+        ChainReader(source, hotkeys, 42).start_from_chain(40)
+    assert source.pages < 10

@@ -143,14 +143,20 @@ class Command(BaseCommand):
             if not verbosity:
                 return
             line = f"block {standing.block:,} · head {standing.head:,} · "
-            line += f"{standing.lag:,} behind" if standing.lag else "up to date"
+            line += _told_lag(standing.lag)
             line += f" · {standing.seconds_old:,} s old"
             if self.stdout.isatty():
                 self.stdout.write(f"\r{line}\x1b[K", ending="")
                 self.stdout.flush()
-            elif standing.block != shown[0] and (not standing.lag or standing.block % 100 == 0):
+            elif standing.block != shown[0] and (standing.lag <= 0 or standing.block % 100 == 0):
                 self.stdout.write(line)
                 self.stdout.flush()
             shown[0] = standing.block
 
         return show
+
+
+def _told_lag(lag: int) -> str:
+    if lag > 0:
+        return f"{lag:,} behind"
+    return f"the node is {-lag:,} behind what is stored" if lag else "up to date"
