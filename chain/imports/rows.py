@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from chain import base58
 from chain.addresses import InvalidAddress, decode_solana
 from chain.imports.files import AMOUNTS, GENESIS, REWARDS, ROWS_MAX, STAKE_EVENTS, RawRow, Rows
+from chain.quoting import quoted
 from chain.units import parse_tao
 
 COMPONENTS = ("REWARDS", "EXEC_FEES", "MEV")
@@ -220,36 +221,32 @@ def _text(cell: Any) -> str:
     return text
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
-
-
 def _one_of(text: str, known: Iterable[str]) -> str:
     if text not in known:
-        raise ValueError(f"{_short(text)} is not one of {', '.join(known)}")
+        raise ValueError(f"{quoted(text)} is not one of {', '.join(known)}")
     return text
 
 
 def _whole(text: str, maximum: int) -> int:
     if re.fullmatch(r"-[0-9]+", text):
-        raise ValueError(f"{_short(text)} is negative")
+        raise ValueError(f"{quoted(text)} is negative")
     if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) > maximum:
-        raise ValueError(f"{_short(text)} is not a whole number of digits alone, at most {maximum}")
+        raise ValueError(f"{quoted(text)} is not a whole number of digits alone, at most {maximum}")
     return int(text)
 
 
 def _lamports(text: str) -> int:
     if re.fullmatch(r"[0-9]+\.[0-9]+", text):
-        raise ValueError(f"{_short(text)}: lamports are whole; for SOL name the column …_sol")
+        raise ValueError(f"{quoted(text)}: lamports are whole; for SOL name the column …_sol")
     return _whole(text, AMOUNT_MAX)
 
 
 def _sol(text: str) -> int:
     rao = parse_tao(text, "SOL")
     if rao < 0:
-        raise ValueError(f"{_short(text)} is negative")
+        raise ValueError(f"{quoted(text)} is negative")
     if rao > AMOUNT_MAX:
-        raise ValueError(f"{_short(text)} is more SOL than can be stored")
+        raise ValueError(f"{quoted(text)} is more SOL than can be stored")
     return rao
 
 
@@ -268,7 +265,7 @@ def _utc(text: str) -> datetime:
             raise ValueError
         return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise ValueError(f"{_short(text)} is not a time in UTC like 2026-01-31T12:34:56Z") from None
+        raise ValueError(f"{quoted(text)} is not a time in UTC like 2026-01-31T12:34:56Z") from None
 
 
 @lru_cache(maxsize=ROWS_MAX)

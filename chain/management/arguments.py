@@ -13,17 +13,13 @@ from django.core.management.base import CommandError, CommandParser, OutputWrapp
 
 from chain.addresses import InvalidAddress, decode_address
 from chain.nodes.source import SourceError, describe_url
+from chain.quoting import quoted
 from chain.services import Progress
 from chain.units import BLOCK_MAX, SPEC_MAX
 
 # As long as a name of Django's users.
 ACTOR_MAX = 150
 SECONDS_MAX = 86_400.0
-
-
-def shortened(text: str) -> str:
-    """Quote what somebody gave, but not at length."""
-    return repr(text) if len(text) <= 60 else f"{text[:57]!r}…"
 
 
 def number_argument(what: str, least: int, most: int) -> Callable[[str], int]:
@@ -33,7 +29,7 @@ def number_argument(what: str, least: int, most: int) -> Callable[[str], int]:
         if re.fullmatch(r"[0-9]{1,30}", text) and least <= int(text) <= most:
             return int(text)
         raise ArgumentTypeError(
-            f"{shortened(text)} is no {what}: give a whole number from {least:,} to {most:,}"
+            f"{quoted(text)} is no {what}: give a whole number from {least:,} to {most:,}"
         )
 
     return number
@@ -51,7 +47,7 @@ def seconds_argument(text: str) -> float:
         seconds = math.nan
     if not 0 < seconds <= SECONDS_MAX:
         raise ArgumentTypeError(
-            f"{shortened(text)} is no time to wait: give a number of seconds above 0, {SECONDS_MAX:,.0f} at most"
+            f"{quoted(text)} is no time to wait: give a number of seconds above 0, {SECONDS_MAX:,.0f} at most"
         )
     return seconds
 
@@ -61,7 +57,7 @@ def hotkey_argument(text: str) -> str:
     try:
         decode_address(text)
     except InvalidAddress as error:
-        raise ArgumentTypeError(f"{shortened(text)} {error}") from error
+        raise ArgumentTypeError(f"{quoted(text)} {error}") from error
     return text
 
 
@@ -88,7 +84,7 @@ def file_argument(text: str) -> Path:
 def name_argument(text: str) -> str:
     """Accept what something stored may be called."""
     if not text.strip() or not text.isprintable():
-        raise ArgumentTypeError(f"{shortened(text)} is no name: give one that can be printed")
+        raise ArgumentTypeError(f"{quoted(text)} is no name: give one that can be printed")
     return text
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from chain import keys
 from chain.nodes.block_hashes import are_extrinsics_of, from_hex, header_hash
 from chain.nodes.state_proof import BadProof, proved_values
 from chain.units import SPEC_MAX
 
-NUMBERS_MAX = 10_000
+HEADERS_MAX = 10_000
 CHAIN_NAME_MAX = 80
 HASH = re.compile(r"0x[0-9a-f]{64}")
 _METADATA_MAGIC = "0x6d657461"
@@ -31,24 +31,34 @@ class NotHeld(Exception):
     """The node does not have what was asked: an unknown block, or a state it has pruned."""
 
 
+class Header(NamedTuple):
+    """What a header says of its block that later answers are held against."""
+
+    number: int
+    state_root: str
+
+
 @dataclass
 class Known:
-    """What is certain of the chain: its genesis hash (empty: not pinned yet), numbers and state roots of proved headers."""
+    """What is certain of the chain: its genesis hash (empty: not pinned yet) and proved headers by hash."""
 
     genesis_hash: str = ""
-    numbers: dict[str, int] = field(default_factory=dict)
-    state_roots: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, Header] = field(default_factory=dict)
 
     def learn(self, block_hash: str, number: int, state_root: str) -> None:
         """Remember a proved header; the oldest is forgotten."""
-        self.numbers[block_hash], self.state_roots[block_hash] = number, state_root
-        if len(self.numbers) > NUMBERS_MAX:
-            oldest = next(iter(self.numbers))
-            del self.numbers[oldest], self.state_roots[oldest]
+        self.headers[block_hash] = Header(number, state_root)
+        if len(self.headers) > HEADERS_MAX:
+            del self.headers[next(iter(self.headers))]
+
+    def number(self, block_hash: str) -> int | None:
+        """The number of a block, where that is known."""
+        header = self.headers.get(block_hash)
+        return header and header.number
 
     def describe(self, block_hash: str) -> str:
         """Name a block by its number where that is known."""
-        number = self.numbers.get(block_hash)
+        number = self.number(block_hash)
         return f"block {block_hash}" if number is None else f"block {number} ({block_hash})"
 
 
@@ -98,7 +108,7 @@ def _check_block_hash(params: list[Any], result: Any, known: Known) -> None:
     if result is None:
         raise NotHeld(f"has no block {number}")
     _require(HASH.fullmatch(result) is not None, "it is no hash")
-    proved = known.numbers.get(result)
+    proved = known.number(result)
     _require(proved is None or proved == number, f"it is the hash of block {proved}, not {number}")
     if number == 0 and known.genesis_hash:
         _require(result == known.genesis_hash, f"its genesis is {result}, not {known.genesis_hash}")
@@ -159,7 +169,7 @@ def _check_storage(params: list[Any], result: Any, known: Known) -> None:
         control = values[keys.SYSTEM_NUMBER]
         if control is None:
             raise NotHeld(_pruned(block_hash, known))
-        number, proved = int.from_bytes(from_hex(control), "little"), known.numbers.get(block_hash)
+        number, proved = int.from_bytes(from_hex(control), "little"), known.number(block_hash)
         _require(proved is None or number == proved, f"it is the state of block {number}, not {proved}")
 
 
@@ -175,7 +185,7 @@ def proved_storage(params: list[Any], result: Any, known: Known) -> list[dict[st
         raise NotHeld(_pruned(block_hash, known))
     try:
         _require(result["at"] == block_hash, f"it is not of {known.describe(block_hash)}")
-        root = from_hex(known.state_roots[block_hash])
+        root = from_hex(known.headers[block_hash].state_root)
         values = proved_values(root, result["proof"], wanted)
     except BadProof as error:
         raise Nonsense(f"it does not prove the storage of {known.describe(block_hash)}: {error}") from None

@@ -21,6 +21,7 @@ from chain.nodes.answers import Known, same
 from chain.nodes.health import Condition, Health
 from chain.nodes.source import BadNodes, Call, MissingRead, NodeSource, SourceError, WrongChain, call_one
 from chain.nodes.wire import Limits
+from chain.quoting import quoted
 from chain.runtimes.decoding import UnknownRuntime
 from chain.state import BrokenChain, PositionsDisagree, UnsupportedEvent
 
@@ -289,8 +290,8 @@ class Providers:
             for (method, params), mine, its in zip(calls, answers, theirs, strict=True):
                 if not same(method, mine, its):
                     raise NodesDisagree(
-                        f"{one.health.name} and {other.health.name} disagree on {_short([method, params])}: "
-                        f"{_short(mine)} against {_short(its)}"
+                        f"{one.health.name} and {other.health.name} disagree on {quoted([method, params])}: "
+                        f"{quoted(mine)} against {quoted(its)}"
                     )
         self._last_asked = {endpoint.health.position for endpoint, _ in given}
         self._asked |= self._last_asked
@@ -481,11 +482,6 @@ open_source = Providers
 def second_opinion(source: object, read: Callable[[], T]) -> T:
     """Run `read` with the second opinion of a source that has one; any other source is read once."""
     return source.second_opinion(read) if isinstance(source, Providers) else read()
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 160 else f"{text[:160]}…"
 
 
 def _sentence(what: str, refusals: Mapping[int, SourceError]) -> str:

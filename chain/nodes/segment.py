@@ -22,6 +22,7 @@ from typing import Any
 from chain.addresses import InvalidAddress, decode_address
 from chain.nodes.answers import HASH, is_chain_name
 from chain.nodes.source import Call, MissingRead, SourceError, exchange_key
+from chain.quoting import quoted
 from chain.state import Identity, read_identity
 from chain.units import BLOCK_MAX, SPEC_MAX
 
@@ -89,12 +90,12 @@ def _header(line: bytes) -> SegmentHeader:
     if not isinstance(given, dict) or given.pop("format", None) != FORMAT:
         raise BadSegment("it is not a Rakeback segment")
     if (version := given.pop("version", None)) != VERSION:
-        raise BadSegment(f"its format version is {_short(version)}; this program reads version {VERSION}")
+        raise BadSegment(f"its format version is {quoted(version)}; this program reads version {VERSION}")
     known = [field.name for field in fields(SegmentHeader)]
     if lacking := [name for name in known if name not in given]:
         raise BadSegment(f"its header does not say {', '.join(lacking)}")
     if unknown := sorted(set(given) - set(known)):
-        raise BadSegment(f"its header has the field {_short(unknown[0])}, which this program does not know")
+        raise BadSegment(f"its header has the field {quoted(unknown[0])}, which this program does not know")
     for name, check in _CHECKS.items():
         check(name, given[name])
     header = SegmentHeader(**given)
@@ -105,19 +106,14 @@ def _header(line: bytes) -> SegmentHeader:
     return header
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}…"
-
-
 def _require(name: str, value: Any, sound: bool, wanted: str) -> None:
     if not sound:
-        raise BadSegment(f"its header says {name} {_short(value)}, which is not {wanted}")
+        raise BadSegment(f"its header says {name} {quoted(value)}, which is not {wanted}")
 
 
 def _check_whole(name: str, value: Any, least: int, most: int) -> None:
     if type(value) is not int:
-        raise BadSegment(f"its header has a number that is not whole: {name} {_short(value)}")
+        raise BadSegment(f"its header has a number that is not whole: {name} {quoted(value)}")
     _require(name, value, least <= value <= most, f"from {least} to {most}")
 
 
@@ -132,7 +128,7 @@ def _check_hotkey(name: str, value: Any) -> None:
     try:
         decode_address(value)
     except InvalidAddress as error:
-        raise BadSegment(f"its header names the hotkey {_short(value)}, which {error}") from error
+        raise BadSegment(f"its header names the hotkey {quoted(value)}, which {error}") from error
 
 
 _CHECKS: dict[str, Callable[[str, Any], None]] = {
@@ -219,7 +215,7 @@ class SegmentSource:
         for name in ("chain", "ss58_prefix", "genesis_hash"):
             if (header := getattr(says, name)) != (found := getattr(identity, name)):
                 raise BadSegment(
-                    f"it says {name} {_short(header)} in its header but {_short(found)} in what it recorded"
+                    f"it says {name} {quoted(header)} in its header but {quoted(found)} in what it recorded"
                 )
         return identity
 
@@ -230,7 +226,7 @@ class SegmentSource:
             if asked.startswith('["state_getRuntimeVersion"'):
                 spec = answer.get("specVersion") if isinstance(answer, dict) else None
                 if type(spec) is not int or not 1 <= spec <= SPEC_MAX:
-                    raise BadSegment(f"a runtime's version is recorded as {_short(answer)}, which names none")
+                    raise BadSegment(f"a runtime's version is recorded as {quoted(answer)}, which names none")
                 found.add(spec)
         return found
 

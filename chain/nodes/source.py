@@ -156,11 +156,11 @@ class NodeSource:
         :raises SourceError: a header seals no state, as only those of a local chain.
         """
         blocks = {params[1] for method, params in calls if method == _STORAGE}
-        unknown = sorted(blocks - self.known.state_roots.keys())
+        unknown = sorted(blocks - self.known.headers.keys())
         for batch in self._batches([("chain_getHeader", [block]) for block in unknown]):
             self._answers(batch)
         for block in blocks:
-            if self.known.state_roots[block] == NO_STATE:
+            if self.known.headers[block].state_root == NO_STATE:
                 raise self._fault(
                     f"{self.known.describe(block)} seals no state, so nothing of it is proved. Only a local chain has "
                     "such blocks: read it with RAKEBACK_NODE_PROOFS=0"

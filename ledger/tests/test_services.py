@@ -503,9 +503,9 @@ def test_op3_the_commands_lead_from_facts_to_a_statement(tmp_path: object) -> No
         ),
         (
             ("export_statement", "x" * 5_000, "2025-01-01"),
-            "there is no partner 'x{57}'…; there are .*talisman",
+            "there is no partner 'x{79}…; there are .*talisman",
         ),
-        (("export_statement", "talisman", "x" * 5_000), "there is no closed period 'x{57}'…: close it"),
+        (("export_statement", "talisman", "x" * 5_000), "there is no closed period 'x{79}…: close it"),
         (("import_chain_file", ""), "argument file: it is empty"),
         (("import_chain_file", "a\0b"), "argument file: no path has a zero byte"),
         (("import_chain_file", "/"), "/ cannot be read: Is a directory"),

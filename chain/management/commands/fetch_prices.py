@@ -13,7 +13,7 @@ from chain.fiat.queries import end_of_day
 from chain.fiat.services import fetch_prices, fill_in_prices
 from chain.fiat.sources import price_sources
 from chain.locks import Busy
-from chain.management.arguments import shortened
+from chain.quoting import quoted
 
 
 def day_argument(text: str) -> date:
@@ -21,7 +21,7 @@ def day_argument(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ArgumentTypeError(f"{shortened(text)} is not a day: write it like 2025-08-13") from None
+        raise ArgumentTypeError(f"{quoted(text)} is not a day: write it like 2025-08-13") from None
 
 
 class Command(BaseCommand):

@@ -5,7 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from chain.management.arguments import file_argument, name_argument, shortened, why_not
+from chain.management.arguments import file_argument, name_argument, why_not
+from chain.quoting import quoted
 from ledger.models import Period
 from ledger.queries import statement
 from partners.models import Partner
@@ -30,10 +31,10 @@ class Command(BaseCommand):
         if partner is None:
             slugs = Partner.objects.order_by("slug").values_list("slug", flat=True)[:PARTNERS_SHOWN]
             there = f"there are {', '.join(slugs)}" if slugs else "there is none at all yet"
-            raise CommandError(f"there is no partner {shortened(options['partner'])}; {there}")
+            raise CommandError(f"there is no partner {quoted(options['partner'])}; {there}")
         if period is None:
             raise CommandError(
-                f"there is no closed period {shortened(options['period'])}: close it with close_days"
+                f"there is no closed period {quoted(options['period'])}: close it with close_days"
             )
         found = statement(partner, period)
         text = found.to_json() if options["format"] == "json" else found.to_csv()
