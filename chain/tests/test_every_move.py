@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,25 @@ def moved_otherwise(
     }
 
 
+def sold_otherwise(
+    chain: ModelChain, facts: BlockFacts, hotkeys: set[str]
+) -> dict[Position, tuple[Any, Any]]:
+    """Owners' positions of which the facts tell other sales than the model: ((alpha, TAO) told, true) in rao."""
+    told: dict[Position, list[tuple[int, int]]] = defaultdict(lambda: [(0, 0)])
+    true: dict[Position, list[tuple[int, int]]] = defaultdict(lambda: [(0, 0)])
+    for sale in facts.conversions:
+        told[sale.hotkey, sale.netuid, sale.owner].append((sale.alpha_rao, sale.tao_rao))
+    for sold in chain.world.sales:
+        if sold.block == facts.number:
+            true[sold.hotkey, sold.netuid, sold.coldkey].append((sold.alpha_rao, sold.tao_rao))
+    found = {}
+    for at in told.keys() | true.keys():
+        mine, its = (tuple(map(sum, zip(*sales[at], strict=True))) for sales in (told, true))
+        if at[0] in hotkeys and any(abs(a - b) > ROUNDING_RAO for a, b in zip(mine, its, strict=True)):
+            found[at] = (mine, its)
+    return found
+
+
 def read(chain: ModelChain) -> Iterator[tuple[BlockFacts, set[str]]]:
     """The facts of each block with our keys after it; blocks that may be open are left out."""
     reader = ChainReader(chain.source, chain.hotkeys, 42, decoders=chain.decoder_for, until=chain.number)
@@ -74,4 +94,5 @@ def test_ch2_every_move_of_stake_is_told_or_doubted(era: str) -> None:
             doubts["doubted"] += bool(facts.doubts)
             if not facts.doubts:
                 assert not moved_otherwise(chain, facts, hotkeys), f"spec {spec}, block {facts.number}"
+                assert not sold_otherwise(chain, facts, hotkeys), f"spec {spec}, block {facts.number}"
     print(dict(doubts))

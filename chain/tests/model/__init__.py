@@ -3,7 +3,7 @@
 from chain.tests.model.chain import AlphaFee, ModelChain
 from chain.tests.model.coinbase import Dividends
 from chain.tests.model.pools import RawShare
-from chain.tests.model.world import Refused, TrueCredit, TrueMove, TrueYield, World
+from chain.tests.model.world import Refused, TrueCredit, TrueMove, TrueSale, TrueYield, World
 
 __all__ = [
     "AlphaFee",
@@ -13,6 +13,7 @@ __all__ = [
     "Refused",
     "TrueCredit",
     "TrueMove",
+    "TrueSale",
     "TrueYield",
     "World",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chain.tests.model import calls, codec, stake
@@ -107,6 +107,8 @@ def _execute_one(world: World, order: Order) -> None:
             raise Refused("NotEnoughStakeToWithdraw")
         tao = stake.remove_stake(world, order.signer, order.hotkey, order.netuid, order.amount)
         fee = tao * order.fee_ppb // BILLION
+        if world.owner_of(order.hotkey) == order.signer:
+            world.sales[-1] = replace(world.sales[-1], tao_rao=tao - fee)
         _pay(world, order.signer, order.fee_recipient, fee)
         _executed(world, order, order.amount, tao - fee)
 
@@ -167,6 +169,7 @@ def _execute_batch(world: World, netuid: int, buys: Sequence[Order], sells: Sequ
         share = tao_for_sellers * order.amount // sold
         fee = share * order.fee_ppb // BILLION
         _pay(world, PALLET_ACCOUNT, order.signer, share - fee)
+        world.note_sale(order.hotkey, order.signer, netuid, order.amount, share - fee)
         _executed(world, order, order.amount, share - fee)
     summary = {
         "netuid": netuid,

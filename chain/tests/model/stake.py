@@ -77,13 +77,13 @@ def unstake_from(
     fill: int | None = None,
     flat_fee: int = FLAT_FEE,
     beneficiary: str | None = None,
+    is_sale: bool = True,
 ) -> int:
     """Take alpha out of a position and swap it; gives the TAO. `fill`: so much is sold before the limit price."""
     rules = world.rules
     if not rules.input_fee:
-        return _unstake_with_tao_fee(
-            world, hotkey, coldkey, netuid, alpha if fill is None else min(alpha, fill), flat_fee
-        )
+        alpha = alpha if fill is None else min(alpha, fill)
+        return _unstake_with_tao_fee(world, hotkey, coldkey, netuid, alpha, flat_fee, is_sale=is_sale)
     actual = world.decrease(hotkey, coldkey, netuid, alpha)
     if rules.safe_float:
         actual = alpha
@@ -100,13 +100,15 @@ def unstake_from(
         claims.adjust_for_removed(world, hotkey, coldkey, alpha)
         if rules.tao_transfers:
             forget_root_coldkey(world, coldkey)
+    if is_sale:
+        world.note_sale(hotkey, coldkey, netuid, swapped.paid_in + swapped.fee, swapped.out)
     shown = swapped.paid_in if rules.removed_alpha_is_net else actual
     world.deposit("StakeRemoved", (coldkey, hotkey, swapped.out, shown, netuid, swapped.fee))
     return swapped.out
 
 
 def _unstake_with_tao_fee(
-    world: World, hotkey: str, coldkey: str, netuid: int, alpha: int, flat_fee: int
+    world: World, hotkey: str, coldkey: str, netuid: int, alpha: int, flat_fee: int, *, is_sale: bool
 ) -> int:
     if world.rules.first_share_pool:
         tao = world.sell(netuid, alpha).out
@@ -116,6 +118,8 @@ def _unstake_with_tao_fee(
         actual = world.decrease(hotkey, coldkey, netuid, alpha)
         tao = world.sell(netuid, actual).out
     unstaked = max(tao - flat_fee, 0)
+    if is_sale:
+        world.note_sale(hotkey, coldkey, netuid, actual, unstaked)
     world.subnet_tao.put(netuid, world.subnet_tao.get(netuid) + tao - unstaked)
     tail = (tao - unstaked,) if world.rules.fee_in_events else ()
     world.deposit("StakeRemoved", (coldkey, hotkey, unstaked, actual, netuid, *tail))
@@ -239,10 +243,16 @@ def transition(
     flat_fee = FLAT_FEE // 2
     # From 290 only one leg pays: the second until 315, then the first unless it leaves root.
     drop_at_origin = rules.spec >= 290 and (rules.spec < 315 or from_netuid == ROOT)
+    into_root = to_netuid == ROOT and to_cold == from_cold
+    sales = len(world.sales)
     tao = unstake_from(
         world, from_hot, from_cold, from_netuid, alpha, drop_fee=drop_at_origin, flat_fee=flat_fee
     )
-    if tao >= world.min_stake:
+    restaked = tao >= world.min_stake
+    # Too little to be staked again stays with the coldkey from 411; before, nobody had it.
+    if not (into_root if restaked else rules.spec >= 411):
+        del world.sales[sales:]
+    if restaked:
         drop = rules.spec >= 315 and from_netuid != ROOT
         stake_into(world, to_hot, to_cold, to_netuid, tao, drop_fee=drop, flat_fee=flat_fee)
     return tao if rules.input_fee else max(tao - flat_fee, 0)
@@ -338,4 +348,6 @@ def pay_fee_in_alpha(world: World, coldkey: str, hotkey: str, netuid: int, alpha
         return 0
     if not rules.alpha_fee_event:
         raise Refused("fees are paid in TAO on this runtime")
-    return unstake_from(world, hotkey, coldkey, netuid, alpha, drop_fee=True, beneficiary=AUTHOR)
+    return unstake_from(
+        world, hotkey, coldkey, netuid, alpha, drop_fee=True, beneficiary=AUTHOR, is_sale=False
+    )

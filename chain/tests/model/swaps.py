@@ -233,7 +233,8 @@ def _pay_out(world: World, netuid: int) -> dict[str, int]:
         left = pot - sum(portion[0] for portion in portions)
         for portion in sorted(portions, key=lambda portion: -portion[1])[:left]:
             portion[0] += 1
-        for amount, _, coldkey in portions:
+        for (amount, _, coldkey), (hotkey, _, value) in zip(portions, stakers, strict=True):
+            world.note_sale(hotkey, coldkey, netuid, value, amount)
             if amount:
                 paid[coldkey] = paid.get(coldkey, 0) + amount
                 if world.rules.tao_transfers:

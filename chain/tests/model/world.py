@@ -70,6 +70,18 @@ class TrueMove:
 
 
 @dataclass(frozen=True)
+class TrueSale:
+    """Alpha that the owner of a hotkey sold of his own stake on it, and the TAO he kept for it, or staked on root."""
+
+    block: int
+    hotkey: str
+    netuid: int
+    coldkey: str
+    alpha_rao: int
+    tao_rao: int
+
+
+@dataclass(frozen=True)
 class Swapped:
     """One swap: what went in without fee, what came out, the fee in the token that went in."""
 
@@ -134,6 +146,7 @@ class World:
         self.truth: list[TrueYield] = []
         self.credits: list[TrueCredit] = []
         self.moves: list[TrueMove] = []
+        self.sales: list[TrueSale] = []
         self.staking_hotkeys: dict[str, list[str]] = {}
         self.root_coldkeys: list[str] = []
         self.nominator_minimum = 0
@@ -205,13 +218,13 @@ class World:
     def saved(self) -> Iterator[None]:
         """Undo every change of state within if an exception leaves. Events are the caller's."""
         staking = {coldkey: list(hotkeys) for coldkey, hotkeys in self.staking_hotkeys.items()}
-        root_coldkeys, moves = list(self.root_coldkeys), len(self.moves)
+        root_coldkeys, moves, sales = list(self.root_coldkeys), len(self.moves), len(self.sales)
         try:
             with self.storage.transaction():
                 yield
         except BaseException:
             self.staking_hotkeys, self.root_coldkeys = staking, root_coldkeys
-            del self.moves[moves:]
+            del self.moves[moves:], self.sales[sales:]
             raise
 
     # --- events ---------------------------------------------------------------------------------------
@@ -279,6 +292,11 @@ class World:
         removed = self.pools.remove(hotkey, coldkey, netuid, amount)
         self.moves.append(TrueMove(self.number, hotkey, netuid, coldkey, -removed))
         return removed
+
+    def note_sale(self, hotkey: str, coldkey: str, netuid: int, alpha: int, tao: int) -> None:
+        """Note what an owner sold; what others sell is nobody's here."""
+        if netuid != ROOT and alpha and self.owner_of(hotkey) == coldkey:
+            self.sales.append(TrueSale(self.number, hotkey, netuid, coldkey, alpha, tao))
 
     @contextmanager
     def moving_shares(self, netuid: int, *hotkeys: str) -> Iterator[None]:
