@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from chain import keys
@@ -17,6 +18,7 @@ from chain.runtimes.eras import PoolPricing, pricing_of
 from chain.stake.causes import Cause
 from chain.stake.changes import silent_changes
 from chain.stake.events import conversions, unaccounted
+from chain.stake.hotkeys import on_subnet
 from chain.stake.movements import PoolBlock, pool_legs, signed, untold_changes, value_keys
 from chain.stake.refunds import limited_sales, told_refunds
 from chain.state import load
@@ -85,9 +87,9 @@ def settle_refunds(source: Source, step: Step, before: Holdings, after: Holdings
     :param before: shares before the block; `after`, after it.
     :raises SourceError: a read could not be had.
     """
-    for pool, sales in _limited_by_pool(step).items():
-        block = _pool_block(source, step, pool, before, after)
-        changes = untold_changes(block)
+    limited = _limited_by_pool(step)
+    for block in _pool_blocks(source, step, limited, before, after) if limited else ():
+        pool, sales, changes = block.pool, limited[block.pool], untold_changes(block)
         sellers = {sale.coldkey for sale in sales} & {change.coldkey for change in changes}
         if not sellers:
             continue
@@ -123,9 +125,21 @@ def _limited_by_pool(step: Step) -> dict[Pool, list[StakeEventFact]]:
     return found
 
 
-def _pool_block(source: Source, step: Step, pool: Pool, before: Holdings, after: Holdings) -> PoolBlock:
-    wanted = value_keys([pool], safe_float=step.safe_float)
+def _pool_blocks(
+    source: Source, step: Step, pools: Iterable[Pool], before: Holdings, after: Holdings
+) -> list[PoolBlock]:
+    """Pools over the block. :raises SourceError: a read could not be had."""
+    wanted = value_keys(pools := sorted(pools), safe_float=step.safe_float)
     load(source, (step.before, wanted), (step.after, wanted))
+    changed: dict[Pool, list[str]] = defaultdict(list)
+    for change in step.facts.shares:
+        changed[change.hotkey, change.netuid].append(change.coldkey)
+    return [_pool_block(step, pool, before, after, changed.get(pool, [])) for pool in pools]
+
+
+def _pool_block(
+    step: Step, pool: Pool, before: Holdings, after: Holdings, changed: Sequence[str]
+) -> PoolBlock:
     value = keys.by_hotkey_netuid("TotalHotkeyAlpha", *pool)
     swapped = any(pool[0] in (swap.old, swap.new) and swap.netuid in (None, pool[1]) for swap in step.swaps)
     return PoolBlock(
@@ -134,7 +148,7 @@ def _pool_block(source: Source, step: Step, pool: Pool, before: Holdings, after:
         after=PoolState(step.after.amount(value), denominator(step.after, pool)),
         shares=before.get(pool, {}),
         shares_after=after.get(pool, {}),
-        changed=[change.coldkey for change in step.facts.shares if (change.hotkey, change.netuid) == pool],
+        changed=changed,
         legs=pool_legs(step.legs, pool),
         made=step.made.get(pool, ()),
         is_told=not (step.migrated or step.swaps)
@@ -149,20 +163,16 @@ def _silent_legs(source: Source, step: Step, before: Holdings, after: Holdings) 
     """Stake that came or went without a stake event, valued and named."""
     pools = {(change.hotkey, change.netuid) for change in step.facts.shares}
     pools |= {(leg.hotkey, leg.netuid) for leg in step.legs} | {(at[0], at[1]) for at in step.credited}
-    wanted = value_keys(pools, safe_float=step.safe_float)
-    load(source, (step.before, wanted), (step.after, wanted))
-    changes = [
-        change
-        for pool in sorted(pools)
-        for change in untold_changes(_pool_block(source, step, pool, before, after))
-    ]
+    blocks = _pool_blocks(source, step, pools, before, after) if pools else []
+    changes = [change for block in blocks for change in untold_changes(block)]
     step.facts.doubts += [
         f"block {step.facts.number}: {change.coldkey} moved stake on {change.hotkey} netuid {change.netuid} by an "
         "amount that cannot be told from what the epoch credited to it"
         for change in changes
-        if change.position in step.unsure
-        and change.position in step.credited
+        if change.position in step.unsure & step.credited
         and _is_marked(step, change.position)
+        # Elsewhere the key earns nothing of ours.
+        and change.hotkey in on_subnet(step.following, change.netuid)
     ]
     return silent_changes(
         step.events,
