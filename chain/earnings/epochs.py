@@ -5,94 +5,35 @@ Which keys to read stands beside what is made of them. The arithmetic is in `cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from chain import keys
+from chain.earnings.epoch_block import EpochBlock, pools_of
+from chain.earnings.pool_changes import claim_keys, pool_change
 from chain.earnings.yields import (
     Epoch,
     Incentive,
     Made,
     MethodsDisagree,
     PoolChange,
-    PoolState,
     Proof,
     Take,
     epoch_takes,
     may_be_nothing,
-    pool_confirms,
     root_takes,
     unpaid_credits,
 )
-from chain.facts import Position, StakeEventFact, YieldFact
+from chain.facts import Position, YieldFact
 from chain.keys import ROOT, SUBTENSOR
-from chain.nodes.source import MissingRead
-from chain.pools.holdings import Holdings, Pool, denominator, share, share_keys
-from chain.pools.shares import NO_SHARE
-from chain.runtimes.decoding import Decoder, Event, Extrinsic
-from chain.runtimes.eras import Era, RootDividends
-from chain.runtimes.event_values import named
-from chain.stake.causes import Cause
-from chain.stake.changes import silent_fees
-from chain.stake.movements import pool_legs, value_keys
-from chain.stake.refunds import limited_sales, untold_refunds
+from chain.pools.holdings import Pool
+from chain.runtimes.decoding import Decoder, Event
+from chain.runtimes.eras import RootDividends
+from chain.stake.movements import value_keys
 from chain.state import State
 
-# Before it, share pools began and ended otherwise (:class:`chain.pools.shares.SharePool`).
-EARLY_POOLS_UNTIL = 244
-# A hundred alpha; fees are small parts of one.
-_SILENT_FEES_RAO_MAX = 10**11
 # Subnets beyond it are numbers of mechanisms: mechanism × 4096 + netuid (`get_mechanism_storage_index`).
 _SUBNETS_MAX = 4096
-
-
-@dataclass(frozen=True)
-class EpochBlock:
-    """A block in which epochs ran."""
-
-    number: int
-    era: Era
-    spec_version: int
-    decoder: Decoder
-    netuids: Sequence[int]
-    """In the order in which the chain ran them."""
-    pairs: Sequence[Pool]
-    """(hotkey, netuid) of ours among them."""
-    others: Sequence[Pool]
-    """Those of our keys on subnets where they are not ours; their owners' positions change all the same."""
-    events: Sequence[Event]
-    legs: Sequence[StakeEventFact]
-    holdings: Holdings
-    before: State
-    after: State
-    renamed: dict[Pool, str]
-    """Pools whose hotkey was swapped in this block, with the key that took its place."""
-    unsaid: frozenset[Position]
-    """Positions that may have changed by amounts no stake event tells."""
-    extrinsics: Mapping[int, Extrinsic]
-
-    def names(self, hotkey: str, netuid: int) -> list[str]:
-        """The keys under which a pool's books may stand after the block, its own first."""
-        return [hotkey, *([self.renamed[hotkey, netuid]] if (hotkey, netuid) in self.renamed else [])]
-
-    def key_after(self, key_of: Callable[[str], str], hotkey: str, netuid: int) -> str:
-        """Storage key of one item of a pool's books after the block.
-
-        Which items a swap takes along differs by runtime and by whether delegators stay; what it took is gone under the
-        old key.
-        """
-        found = [key_of(name) for name in self.names(hotkey, netuid)]
-        return next((key for key in found if self.after.raw(key) is not None), found[0])
-
-    @property
-    def hotkeys(self) -> list[str]:
-        """Our keys that had an epoch."""
-        return sorted({hotkey for hotkey, _ in (*self.pairs, *self.others)})
-
-
-def pools_of(block: EpochBlock) -> set[Pool]:
-    """Every pool whose state matters: those that had the epoch, and root, which shares in it."""
-    return {(hotkey, netuid) for hotkey, own in (*block.pairs, *block.others) for netuid in (own, ROOT)}
 
 
 def keys_before(block: EpochBlock) -> list[str]:
@@ -110,7 +51,7 @@ def keys_before(block: EpochBlock) -> list[str]:
             for hotkey, netuid in block.pairs
             if _emissions(block.events, netuid)
         ),
-        *_claim_keys(block, (*block.pairs, *block.others)),
+        *claim_keys(block, (*block.pairs, *block.others)),
         *value_keys(pools_of(block), safe_float=block.era.safe_float_shares),
     ]
 
@@ -133,10 +74,6 @@ def _last_epoch_value(netuid: int) -> Callable[[str], str]:
     return lambda hotkey: keys.by_hotkey_netuid("TotalHotkeyAlphaLastEpoch", hotkey, netuid)
 
 
-def _pool_value(netuid: int) -> Callable[[str], str]:
-    return lambda hotkey: keys.by_hotkey_netuid("TotalHotkeyAlpha", hotkey, netuid)
-
-
 def keys_after(block: EpochBlock) -> list[str]:
     """Keys to read in the block's own state."""
     wanted = [keys.by_netuid("SubnetAlphaOutEmission", netuid) for netuid in block.netuids]
@@ -148,7 +85,7 @@ def keys_after(block: EpochBlock) -> list[str]:
             items.append(_last_epoch_value(netuid))
         wanted += [item(name) for item in items for name in block.names(hotkey, netuid)]
     pools = {(name, netuid) for hotkey, netuid in pools_of(block) for name in block.names(hotkey, netuid)}
-    wanted += _claim_keys(block, (*block.pairs, *block.others))
+    wanted += claim_keys(block, (*block.pairs, *block.others))
     return wanted + value_keys(pools, safe_float=block.era.safe_float_shares)
 
 
@@ -216,167 +153,6 @@ def credited(block: EpochBlock) -> set[tuple[str, int, str]]:
     return found
 
 
-def told_pools(block: EpochBlock) -> list[Pool]:
-    """Pools that stake events changed and no epoch: what the events say is all that happened there."""
-    had_epochs = {*block.pairs, *block.others}
-    if block.netuids and block.era.root_dividends is RootDividends.TAO_STAKE:
-        had_epochs |= {(hotkey, ROOT) for hotkey in block.hotkeys}
-    return sorted({(leg.hotkey, leg.netuid) for leg in block.legs} - had_epochs)
-
-
-def told_keys(block: EpochBlock) -> list[str]:
-    """Keys to read in both states of the pools that no epoch changed, to hold their events against them."""
-    pools = told_pools(block)
-    return [*value_keys(pools, safe_float=block.era.safe_float_shares), *_claim_keys(block, pools)]
-
-
-def contradicted(block: EpochBlock, moved_silently: Collection[Pool]) -> list[str]:
-    """Doubts about stake events whose amounts do not give the pool that the chain has, replayed bit for bit.
-
-    Where something else moved stake, by an amount that is known from the shares alone, nothing can be held against them.
-    """
-    remade = {
-        named(event, "netuid")[0]
-        for event in block.events
-        if event.is_a(SUBTENSOR, "NetworkAdded", "NetworkRemoved")
-    }
-    found = []
-    for hotkey, netuid in told_pools(block):
-        if netuid in remade or (hotkey, netuid) in moved_silently:
-            continue
-        change = _change(block, hotkey, netuid, [])
-        unclear = change.disturbed or change.returnable_rao or change.silent_rao
-        if not unclear and (change.grown != change.moved or not pool_confirms(change, [])):
-            found.append(
-                f"{change.name}: stake events moved {change.moved} rao, and the pool's value and shares changed otherwise "
-                f"(by {change.grown} rao)"
-            )
-    return found
-
-
-def _change(block: EpochBlock, hotkey: str, netuid: int, coldkeys: Collection[str]) -> PoolChange:
-    swapped = (hotkey, netuid) in block.renamed
-    after_key = block.key_after(_pool_value(netuid), hotkey, netuid)
-    after_hotkey = next(
-        name for name in block.names(hotkey, netuid) if _pool_value(netuid)(name) == after_key
-    )
-    claims = _claims(block, hotkey, netuid)
-    legs = pool_legs(block.legs, (hotkey, netuid)) + claims
-    legs.sort(key=lambda leg: leg.event_index)
-    held = denominator(block.before, (hotkey, netuid))
-    if held.bits and block.before.raw(_pool_value(netuid)(hotkey)) is None:
-        raise MissingRead(
-            f"block {block.number}, {hotkey} on netuid {netuid}: the pool has {held} shares and no value"
-        )
-    limited = limited_sales(legs, block.extrinsics, block.spec_version)
-    unmoved = set() if swapped else set(coldkeys) - {leg.coldkey for leg in legs}
-    unsaid = _unsaid(block, hotkey, netuid) | _untold_claimants(block, hotkey, netuid, claims)
-    return PoolChange(
-        name=f"block {block.number}, {hotkey} on netuid {netuid}",
-        before=PoolState(block.before.amount(_pool_value(netuid)(hotkey)), held),
-        after=PoolState(block.after.amount(after_key), denominator(block.after, (after_hotkey, netuid))),
-        shares=block.holdings.get((hotkey, netuid), {}),
-        events=legs,
-        shares_after={coldkey: share(block.after, hotkey, netuid, coldkey) for coldkey in unmoved},
-        safe_float=block.era.safe_float_shares,
-        early=block.spec_version < EARLY_POOLS_UNTIL,
-        disturbed=swapped or bool(unsaid),
-        renamed=swapped,
-        returnable_rao=sum(legs[position].alpha_rao for position in limited),
-        silent_rao=_SILENT_FEES_RAO_MAX if legs and any(silent_fees(block.events, block.spec_version)) else 0,
-        refundable=limited[0] if len(limited) == 1 else None,
-        blurred=frozenset(
-            [
-                *untold_refunds(legs, block.extrinsics, block.spec_version),
-                *(position for position, leg in enumerate(legs) if leg.cause == Cause.ORDER),
-            ]
-        ),
-        owner_moved=any(leg.coldkey in coldkeys for leg in legs) or bool(unsaid.intersection(coldkeys)),
-    )
-
-
-def _untold_claimants(
-    block: EpochBlock, hotkey: str, netuid: int, claims: Iterable[StakeEventFact]
-) -> set[str]:
-    """Whose claim of root dividends became stake here by an amount, or at a time, that nothing tells.
-
-    On a subnet that is so where root stake moved too; on root wherever what was claimed was sold for it. Of several
-    claims the one that the runtime makes as the block begins leaves nothing for the others.
-    """
-    told = {leg.coldkey for leg in claims}
-    held = block.holdings.get((hotkey, netuid), {})
-    # All that was claimed may have been sold again, which leaves the share as it was.
-    sold = {
-        leg.coldkey for leg in block.legs if (leg.hotkey, leg.netuid, leg.added) == (hotkey, netuid, False)
-    }
-    return {
-        coldkey
-        for coldkey, events in _claimants(block, hotkey).items()
-        if (coldkey in sold or share(block.after, hotkey, netuid, coldkey) != held.get(coldkey, NO_SHARE))
-        and (
-            len(events) > 1 and events[0].extrinsic_index is not None
-            if coldkey in told
-            else share(block.after, hotkey, ROOT, coldkey) != block.holdings[hotkey, ROOT][coldkey]
-        )
-    }
-
-
-def _unsaid(block: EpochBlock, hotkey: str, netuid: int) -> set[str]:
-    """Whose share of a pool something changed that no event puts a number to."""
-    held = block.holdings.get((hotkey, netuid), {})
-    return {
-        coldkey
-        for key, subnet, coldkey in block.unsaid
-        if (key, subnet) == (hotkey, netuid)
-        and share(block.after, hotkey, netuid, coldkey) != held.get(coldkey, NO_SHARE)
-    }
-
-
-def _claimants(block: EpochBlock, hotkey: str) -> dict[str, list[Event]]:
-    """Claims of root dividends by stakers of a hotkey, by coldkey."""
-    stakers = block.holdings.get((hotkey, ROOT), {})
-    found: dict[str, list[Event]] = {}
-    for event in block.events:
-        if event.is_a(SUBTENSOR, "RootClaimed") and (coldkey := named(event, "coldkey")[0]) in stakers:
-            found.setdefault(coldkey, []).append(event)
-    return found
-
-
-def _claimed_key(hotkey: str, netuid: int, coldkey: str) -> str:
-    return keys.by_netuid_hotkey("RootClaimed", netuid, hotkey) + keys.account_part(coldkey)
-
-
-def _claim_keys(block: EpochBlock, pools: Iterable[Pool]) -> list[str]:
-    return [
-        key
-        for hotkey, netuid in pools
-        for coldkey in _claimants(block, hotkey)
-        for key in (
-            *([] if netuid == ROOT else [_claimed_key(hotkey, netuid, coldkey)]),
-            *share_keys(hotkey, ROOT, coldkey, safe_float=block.era.safe_float_shares),
-        )
-    ]
-
-
-def _claims(block: EpochBlock, hotkey: str, netuid: int) -> list[StakeEventFact]:
-    """Root dividends that claims kept as stake on this pool, where what storage says of claims is that alone.
-
-    Moving root stake shifts the same record, so a claimant whose root share changed too is left out.
-    """
-    found = []
-    for coldkey, events in _claimants(block, hotkey).items() if netuid != ROOT else ():
-        key = _claimed_key(hotkey, netuid, coldkey)
-        kept = block.after.amount(key) - block.before.amount(key)
-        old = block.holdings[hotkey, ROOT][coldkey]
-        if kept > 0 and share(block.after, hotkey, ROOT, coldkey) == old:
-            found.append(
-                StakeEventFact(
-                    events[0].index, None, "STAKE", True, coldkey, hotkey, netuid, None, kept, None, "TAO"
-                )
-            )
-    return found
-
-
 def _add_alpha_pool(
     found: Earned, block: EpochBlock, hotkey: str, netuid: int, owner: str, take_u16: int
 ) -> None:
@@ -389,9 +165,9 @@ def _add_alpha_pool(
         root_net = stored(_root_dividends(block, netuid))
     elif block.era.root_dividends is RootDividends.COMBINED:
         root_net = None
-    change = _change(block, hotkey, netuid, [owner])
+    change = pool_change(block, hotkey, netuid, [owner])
     paid = bool(alpha_net or root_net)
-    root_pool = _change(block, hotkey, ROOT, [])
+    root_pool = pool_change(block, hotkey, ROOT, [])
     epoch = Epoch(
         hotkey=hotkey,
         owner=owner,
@@ -430,7 +206,7 @@ def _add_root_pool(
         for netuid in netuids
     }
     paying = [netuid for netuid in netuids if nets[netuid]]
-    change = _change(block, hotkey, ROOT, [owner])
+    change = pool_change(block, hotkey, ROOT, [owner])
     if not paying and may_be_nothing(change):
         found.made[hotkey, ROOT] = ()
         return []

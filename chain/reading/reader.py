@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from chain import keys
 from chain.earnings import epochs
-from chain.earnings.epochs import EpochBlock
+from chain.earnings.epoch_block import EpochBlock, pools_of
+from chain.earnings.pool_changes import contradicted, told_keys
 from chain.facts import BlockFacts, HotkeyFact, Position, ShareFact
 from chain.keys import ROOT, SUBTENSOR
 from chain.nodes.source import MissingRead, Source, SourceError, call_one
@@ -217,7 +218,7 @@ class ChainReader:
                 )
                 if not step.migrated and not step.swaps:
                     silent = {(leg.hotkey, leg.netuid) for leg in step.facts.stake_events if leg.derived}
-                    step.facts.doubts += epochs.contradicted(epoch_block, silent)
+                    step.facts.doubts += contradicted(epoch_block, silent)
                 add_prices(self._source, step)
                 check_amounts(step.facts)
                 self._add_provenance(step)
@@ -407,8 +408,8 @@ class ChainReader:
             extrinsics=step.extrinsics,
             unsaid=frozenset(at for at in step.touched if at not in told or at[2] in handed_over),
         )
-        told_keys = epochs.told_keys(block)
-        wanted_before = [*(epochs.keys_before(block) if step.epochs else []), *told_keys]
+        in_both = told_keys(block)
+        wanted_before = [*(epochs.keys_before(block) if step.epochs else []), *in_both]
         wanted_after = [
             *(epochs.keys_after(block) if step.epochs else []),
             *(
@@ -418,7 +419,7 @@ class ChainReader:
                 if netuid != ROOT
             ),
             *(keys.by_hotkey("Owner", swap.new) for swap in step.swaps),
-            *told_keys,
+            *in_both,
             *self._position_keys(step, step.touched | self._likely_credited(block)),
         ]
         load(self._source, (step.before, wanted_before), (step.after, wanted_after))
@@ -432,7 +433,7 @@ class ChainReader:
         """The owners' positions, if owners are still who they were: most often all that is credited, so no trip more."""
         return {
             (hotkey, netuid, self._owners[hotkey])
-            for hotkey, netuid in epochs.pools_of(block)
+            for hotkey, netuid in pools_of(block)
             if hotkey in self._owners
             and (netuid != ROOT or block.era.root_dividends is RootDividends.TAO_STAKE)
         }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from chain import keys
-from chain.earnings.epochs import EARLY_POOLS_UNTIL
+from chain.earnings.pool_changes import EARLY_POOLS_UNTIL
 from chain.earnings.yields import PoolState
 from chain.facts import Position, StakeEventFact
 from chain.nodes.source import Source
