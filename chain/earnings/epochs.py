@@ -32,6 +32,7 @@ from chain.runtimes.eras import RootDividends
 from chain.stake.movements import value_keys
 from chain.state import State
 
+_INCENTIVES_NAMED_FROM = 315
 # Subnets beyond it are numbers of mechanisms: mechanism × 4096 + netuid (`get_mechanism_storage_index`).
 _SUBNETS_MAX = 4096
 
@@ -132,12 +133,25 @@ def take_u16(state: State, hotkey: str, decoder: Decoder) -> int:
 
 def doubts(block: EpochBlock, found: Iterable[YieldFact]) -> list[str]:
     """Takes that the chain leaves open by a rao, with all numbers."""
+    open_ones = [fact for fact in found if fact.proof == Proof.DOUBT]
+    # Of two dividends that storage keeps together, the parts may be open where the take of each part is not.
+    between = any(fact.take_low_rao != fact.take_high_rao for fact in open_ones)
     return [
         f"block {block.number}, {fact.hotkey} on netuid {fact.netuid}: what the owner did in the same block hides "
         f"whether the {fact.side.lower()} take was {fact.take_low_rao} or {fact.take_high_rao} rao on a dividend of "
         f"{fact.dividend_rao}; {fact.take_rao} is stored"
+        for fact in open_ones
+        if fact.take_low_rao != fact.take_high_rao or not between
+    ]
+
+
+def doubts_of_upgrade(block: EpochBlock, found: Iterable[YieldFact]) -> list[str]:
+    """What came to a pool in a runtime's first block and may be a migration's: no event names incentives."""
+    return [
+        f"block {block.number}: a runtime upgrade ran before the epoch of {fact.hotkey} on netuid {fact.netuid}, and "
+        f"{fact.other_rao} rao came to its pool that no event names"
         for fact in found
-        if fact.proof == Proof.DOUBT and fact.take_low_rao != fact.take_high_rao
+        if fact.other_rao and block.spec_version < _INCENTIVES_NAMED_FROM
     ]
 
 
@@ -311,7 +325,7 @@ def _own_incentives(block: EpochBlock, hotkey: str, netuid: int) -> tuple[int, .
     lists = _emissions(block.events, netuid)
     if not lists:
         # From 315 every epoch that pays miners says so.
-        return (0,) if block.spec_version >= 315 else None
+        return (0,) if block.spec_version >= _INCENTIVES_NAMED_FROM else None
     if any(
         event.is_a(SUBTENSOR, "AutoStakeAdded")
         and (event.values["hotkey"], event.values["netuid"]) == (hotkey, netuid)

@@ -47,7 +47,7 @@ from chain.runtimes.admission import admitted_era
 from chain.runtimes.decoding import Decoder, Event, UnknownRuntime, decoder_for
 from chain.runtimes.eras import Era, RootDividends, era_of, pricing_of
 from chain.runtimes.event_values import named
-from chain.stake.changes import telling_extrinsics, touched
+from chain.stake.changes import beside_stake_events, telling_extrinsics, touched
 from chain.stake.events import stake_events
 from chain.stake.hotkeys import Following, addresses, after_swaps, on_subnet, swaps
 from chain.stake.movements import (
@@ -209,6 +209,7 @@ class ChainReader:
                     if step.migrated:
                         # Upon which shares the epoch built, nothing tells.
                         step.unsure |= step.credited
+                        step.facts.doubts += epochs.doubts_of_upgrade(epoch_block, step.facts.yields)
                 holdings = self._step_holdings(step)
                 step.facts.shares = differences(self.holdings, holdings)
                 self._check(step)
@@ -379,12 +380,8 @@ class ChainReader:
             if swap.netuid in (None, netuid)
         }
         told = {(leg.hotkey, leg.netuid, leg.coldkey) for leg in step.legs}
-        handed_over = {
-            coldkey
-            for event in step.events
-            if event.is_a(SUBTENSOR, "ColdkeySwapped")
-            for coldkey in named(event, "old_coldkey", "new_coldkey")
-        }
+        positions, coldkeys = beside_stake_events(step.events, step.extrinsics)
+        step.beside = positions | {at for at in step.touched if at[2] in coldkeys}
         ours = [(hotkey, netuid) for netuid in step.epochs for hotkey in on_subnet(self.following, netuid)]
         block = EpochBlock(
             number=step.facts.number,
@@ -406,7 +403,7 @@ class ChainReader:
             after=step.after,
             renamed=renamed,
             extrinsics=step.extrinsics,
-            unsaid=frozenset(at for at in step.touched if at not in told or at[2] in handed_over),
+            unsaid=frozenset(at for at in step.touched if at not in told or at in step.beside),
         )
         in_both = told_keys(block)
         wanted_before = [*(epochs.keys_before(block) if step.epochs else []), *in_both]

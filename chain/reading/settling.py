@@ -17,7 +17,7 @@ from chain.reading.step import Step
 from chain.runtimes.eras import PoolPricing, pricing_of
 from chain.stake.causes import Cause
 from chain.stake.changes import silent_changes
-from chain.stake.events import conversions, unaccounted
+from chain.stake.events import conversions, odd_moves, unaccounted
 from chain.stake.hotkeys import on_subnet
 from chain.stake.movements import PoolBlock, pool_legs, signed, untold_changes, value_keys
 from chain.stake.refunds import limited_sales, told_refunds
@@ -93,7 +93,8 @@ def settle_refunds(source: Source, step: Step, before: Holdings, after: Holdings
         sellers = {sale.coldkey for sale in sales} & {change.coldkey for change in changes}
         if not sellers:
             continue
-        found = None if sellers & _moved_otherwise(step, pool) else told_refunds(block, sales, changes)
+        clear = block.is_told and not step.marks.everything and not sellers & _moved_otherwise(step, pool)
+        found = told_refunds(block, sales, changes) if clear else None
         if found is None:
             step.unsure |= {(*pool, coldkey) for coldkey in sellers}
             step.facts.doubts.append(
@@ -111,8 +112,8 @@ def settle_refunds(source: Source, step: Step, before: Holdings, after: Holdings
 
 def _moved_otherwise(step: Step, pool: Pool) -> set[str]:
     """Whose position something may have changed that no stake event tells."""
-    unsure = {coldkey for *at, coldkey in step.unsure if tuple(at) == pool}
-    return {*step.marks.coldkeys, *unsure}
+    unclear = {coldkey for *at, coldkey in step.unsure | step.beside if tuple(at) == pool}
+    return {*step.marks.coldkeys, *unclear}
 
 
 def _limited_by_pool(step: Step) -> dict[Pool, list[StakeEventFact]]:
@@ -151,7 +152,7 @@ def _pool_block(
         changed=changed,
         legs=pool_legs(step.legs, pool),
         made=step.made.get(pool, ()),
-        is_told=not (step.migrated or step.swaps)
+        is_told=not (step.migrated or swapped)
         and (pool in step.made or all((at[0], at[1]) != pool for at in step.credited)),
         safe_float=step.safe_float,
         early=step.spec_version < EARLY_POOLS_UNTIL,
@@ -195,6 +196,9 @@ def add_prices(source: Source, step: Step) -> None:
     load(source, (step.after, [key for netuid in netuids for key in price_keys(pricing, netuid)]))
     step.facts.prices = [read_price(step.after, pricing, netuid) for netuid in sorted(netuids)]
     step.facts.doubts += _oddly_paid(step)
+    step.facts.doubts += [
+        f"block {step.facts.number}: {doubt}" for doubt in odd_moves(step.events, step.told, step.followed)
+    ]
 
 
 def _oddly_paid(step: Step) -> list[str]:
@@ -203,7 +207,8 @@ def _oddly_paid(step: Step) -> list[str]:
     What a sale gets lies between the prices before and after it, and the larger its part of the pool, the further these
     are apart.
     """
-    sold = {leg.event_index for leg in step.facts.stake_events if leg.kind == "UNSTAKE" and not leg.cause}
+    # A dissolved subnet pays out of its pot, at no price.
+    sold = {leg.event_index for leg in step.facts.stake_events if leg.cause in {"", Cause.ORDER}}
     prices = {fact.netuid: fact for fact in step.facts.prices}
     found = []
     for sale in step.facts.conversions:

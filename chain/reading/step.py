@@ -38,6 +38,8 @@ class Step:
     extrinsics: dict[int, Extrinsic] = field(default_factory=dict)
     legs: list[StakeEventFact] = field(default_factory=list)
     touched: set[Position] = field(default_factory=set)
+    beside: set[Position] = field(default_factory=set)
+    """Positions that something else than stake events moves, by amounts that only their shares tell."""
     credited: set[Position] = field(default_factory=set)
     made: dict[Pool, Made] = field(default_factory=dict)
     """What epochs credited to each pool, in order."""

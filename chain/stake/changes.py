@@ -132,6 +132,29 @@ def telling_extrinsics(events: Sequence[Event], spec_version: int) -> frozenset[
     return frozenset(index for index in batched | silent | root if index is not None)
 
 
+def beside_stake_events(
+    events: Sequence[Event], extrinsics: Mapping[int, Extrinsic]
+) -> tuple[set[Position], set[str]]:
+    """Positions, and coldkeys at all of theirs, that something moves by amounts that no stake event of theirs includes.
+
+    Liquidity positions; swapped coldkeys, and signers of batched orders whose hotkey no call tells.
+    """
+    positions, coldkeys = set(), set()
+    for event in events:
+        if event.is_a("Swap", *_LIQUIDITY):
+            coldkey, hotkey, netuid = named(event, "coldkey", "hotkey", "netuid")
+            positions.add((hotkey, netuid, coldkey))
+        elif event.is_a(SUBTENSOR, "ColdkeySwapped"):
+            coldkeys |= set(named(event, "old_coldkey", "new_coldkey"))
+    told = hotkeys_of_batched(events, extrinsics)
+    coldkeys |= {
+        order.signer
+        for order in executions(events)
+        if order.batch is not None and order.event_index not in told
+    }
+    return positions, coldkeys
+
+
 def _mark(marks: _Touching, event: Event, spec_version: int) -> None:
     """Add what one event says beside stake events."""
     if event.pallet != SUBTENSOR:
@@ -339,7 +362,7 @@ class _Block:
             removals=frozenset((leg.hotkey, leg.netuid, leg.coldkey) for leg in legs if not leg.added),
             payouts=payouts(
                 events,
-                {c.position: c.before_alpha_rao for c in changes if not c.after_alpha_rao},
+                {c.position: -c.gained_rao for c in changes if not c.added},
                 spec_version,
             ),
             spec_version=spec_version,
@@ -380,7 +403,7 @@ def _place(change: ShareChange) -> tuple[int, str, str]:
 def _ended_or_swapped(event: Event, change: ShareChange, payout: int | None) -> _Why | None:
     if event.pallet != SUBTENSOR:
         return None
-    if event.name == "NetworkRemoved" and not change.after_alpha_rao:
+    if event.name == "NetworkRemoved" and not change.added:
         if named(event, "netuid")[0] == change.netuid:
             return _Why(Cause.DISSOLVED, event, tao_rao=payout)
     elif event.name in {"HotkeySwapped", "HotkeySwappedOnSubnet"}:

@@ -15,6 +15,8 @@ from chain.runtimes.decoding import Event
 from chain.runtimes.event_values import named
 from chain.stake.events import TAO_TRANSFERRED_FROM
 
+# Less than a thousandth alpha says nothing of a rate.
+_TELLING_RAO = 1_000_000
 # Before, the end of a subnet paid nobody and left the shares as they were.
 PAID_FROM = 320
 
@@ -28,7 +30,8 @@ def payouts(events: Sequence[Event], ended: Mapping[Position, int], spec_version
     """TAO in rao paid for each position that ended with its subnet, where it can be told.
 
     A coldkey's larger positions got its larger payments. That tells them apart only where it got as many payments as
-    it had positions here: it may have had others, on hotkeys we do not follow.
+    it had positions here: it may have had others, on hotkeys we do not follow. All are paid at one rate, so a payment at
+    another than most alpha of ours was paid at is for something else.
 
     :param ended: alpha in rao that each position was worth before.
     """
@@ -41,10 +44,25 @@ def payouts(events: Sequence[Event], ended: Mapping[Position, int], spec_version
         for position in sorted(ended, key=lambda position: ended[position], reverse=True):
             if position[1] == netuid:
                 positions.setdefault(position[2], []).append(position)
+        paid: dict[Position, int] = {}
         for coldkey, amounts in _paid(events, event, netuid, spec_version).items():
             if len(amounts) == len(positions.get(coldkey, [])):
-                found.update(zip(positions[coldkey], sorted(amounts, reverse=True), strict=True))
+                paid.update(zip(positions[coldkey], sorted(amounts, reverse=True), strict=True))
+        found.update(_at_one_rate(paid, ended))
     return found
+
+
+def _at_one_rate(paid: Mapping[Position, int], alpha_rao: Mapping[Position, int]) -> dict[Position, int]:
+    """Payments at the rate that the largest position was paid at, but for a rao and what a floored worth hides."""
+    largest = max(paid, key=lambda position: alpha_rao[position], default=None)
+    if largest is None or alpha_rao[largest] < _TELLING_RAO:
+        return {}
+    tao, alpha = paid[largest], alpha_rao[largest]
+    return {
+        position: rao
+        for position, rao in paid.items()
+        if abs(rao * alpha - alpha_rao[position] * tao) <= 2 * (alpha + tao)
+    }
 
 
 def _paid(events: Sequence[Event], removed: Event, netuid: int, spec_version: int) -> dict[str, list[int]]:

@@ -8,7 +8,7 @@ event, which names the two and is never counted again. What changes stake withou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chain.facts import ConversionFact, StakeEventFact
@@ -370,7 +370,74 @@ def unaccounted(
                     reason=f"{leg.alpha_rao} rao left {leg.coldkey} on {leg.hotkey} netuid {leg.netuid}: {reason}",
                 )
             )
+    return [*found, *_hidden_sales(legs, owners, orders)]
+
+
+def _hidden_sales(
+    legs: Sequence[StakeEventFact], owners: Mapping[str, str], orders: Sequence[Execution]
+) -> list[Unaccounted]:
+    """Orders of owners that sold from a hotkey which no call tells, where a purchase or a claim beside it hides the sale."""
+    told = {leg.event_index for leg in legs if leg.cause == Cause.ORDER and not leg.derived}
+    moved = {
+        (leg.coldkey, leg.netuid): leg
+        for leg in legs
+        if leg.derived and owners.get(leg.hotkey) == leg.coldkey
+    }
+    named_already = {
+        (leg.coldkey, leg.netuid)
+        for leg in legs
+        if leg.derived and leg.cause == Cause.ORDER and not leg.added
+    }
+    return [
+        Unaccounted(
+            event_index=order.event_index,
+            hotkey=leg.hotkey,
+            netuid=order.netuid,
+            owner=order.signer,
+            reason=f"{order.alpha_rao} rao of {order.signer} on netuid {order.netuid}: limit orders sold it beside "
+            "what came, and which hotkey each one sold from cannot be told",
+        )
+        for order in orders
+        if order.batch is not None and not order.bought and order.event_index not in told
+        if (place := (order.signer, order.netuid)) not in named_already and (leg := moved.get(place))
+    ]
+
+
+def odd_moves(events: Sequence[Event], legs: Sequence[StakeEventFact], hotkeys: Collection[str]) -> list[str]:
+    """Doubts about moves of stake of which the removal and the addition say other TAO, or another subnet than the move.
+
+    :param legs: what `stake_events` reads of the block, of all hotkeys.
+    """
+    found = []
+    for event in events:
+        if not event.is_a(SUBTENSOR, "StakeMoved", "StakeSwapped", "StakeTransferred"):
+            continue
+        origin, destination = ends_of_move(event)
+        near = [
+            leg
+            for leg in legs
+            if leg.extrinsic_index == event.extrinsic_index and leg.event_index < event.index
+        ]
+        removed = next((leg for leg in reversed(near) if not leg.added and _at(leg) == origin), None)
+        if removed is None or not {origin[1], destination[1]} & set(hotkeys):
+            continue
+        came = [leg for leg in near if leg.added and leg.event_index > removed.event_index]
+        added = next((leg for leg in came if _at(leg) == destination), None)
+        elsewhere = [leg for leg in came if _at(leg)[:2] == destination[:2] and _same_tao(leg, removed)]
+        if (added and not _same_tao(added, removed)) or (not added and elsewhere):
+            found.append(
+                f"{event.name} from {origin} to {destination}: {removed.tao_rao} rao of TAO left and "
+                f"{[leg.tao_rao for leg in came]} came, to netuid {[leg.netuid for leg in came]}"
+            )
     return found
+
+
+# Flat fees before 283.
+_MOVE_FEES_RAO = 100_000
+
+
+def _same_tao(one: StakeEventFact, other: StakeEventFact) -> bool:
+    return abs((one.tao_rao or 0) - (other.tao_rao or 0)) <= _MOVE_FEES_RAO
 
 
 def _untold(leg: StakeEventFact, orders: Sequence[Execution]) -> str:

@@ -24,7 +24,7 @@ from chain.stake.changes import ShareChange, Touched
 from chain.stake.limit_orders import order_legs
 
 # Whoever leaves a pool leaves less than a rao to the others; so little is no change of stake.
-_ROUNDING_RAO = 2
+_ROUNDING_RAO = 10
 _COARSE_RAO = 1_000
 
 

@@ -10,11 +10,13 @@ import logging
 
 import pytest
 
+from chain import keys
 from chain.facts import BlockFacts, StakeEventFact
 from chain.reading.reader import ChainReader
-from chain.tests.model import Dividends, ModelChain, World, calls
+from chain.tests.model import Dividends, ModelChain, World, calls, codec, orders
 from chain.tests.model.chain import AlphaFee
 from chain.tests.test_every_move import moved_otherwise
+from chain.tests.test_lying_nodes import LyingModel
 
 TAO = 10**9
 CLAIMS = [345, 370, 393, 401, 425]
@@ -313,17 +315,202 @@ def test_scenario_15_stake_that_became_liquidity_is_told_beside_a_sale(spec: int
     first, netuid, owner = chain.hotkeys[0], chain.netuids[1], chain.owners[0]
     chain.produce()
 
-    def provide(world: World, _: str) -> None:
-        world.decrease(first, owner, netuid, 500 * TAO)
-        values = {"coldkey": owner, "hotkey": first, "netuid": netuid, "position_id": 1, "liquidity": 1}
-        world.deposit(
-            "LiquidityAdded", {**values, "tao": 5, "alpha": 500 * TAO, "tick_low": 0, "tick_high": 9}, "Swap"
-        )
-
-    chain.submit(owner, calls.call("Swap", "add_liquidity", provide, hotkey=first, netuid=netuid))
+    becomes_liquidity(chain, owner, 500 * TAO)
     if sells:
         chain.submit(owner, calls.remove_stake(first, netuid, TAO))
     chain.produce()
     facts = newest(chain, doubtful=True)
     assert [leg.alpha_rao for leg in of(facts, owner, "LIQUIDITY")] == [500 * TAO]
     assert ["liquidity position" in doubt for doubt in facts.doubts] == [True]
+
+
+LIMITED = "how much its limit gave back cannot be told"
+
+
+def becomes_liquidity(chain: ModelChain, owner: str, alpha: int) -> None:
+    """Queue a liquidity position that takes alpha of an owner (gives it back, if negative)."""
+    first, netuid = chain.hotkeys[0], chain.netuids[1]
+
+    def provide(world: World, _: str) -> None:
+        (world.decrease if alpha > 0 else world.increase)(first, owner, netuid, abs(alpha))
+        values = {"coldkey": owner, "hotkey": first, "netuid": netuid, "position_id": 1, "liquidity": 1}
+        ticks = {"tick_low": 0, "tick_high": 9} if alpha > 0 else {"fee_tao": 0, "fee_alpha": 0}
+        name = "LiquidityAdded" if alpha > 0 else "LiquidityRemoved"
+        world.deposit(name, {**values, "tao": 5, "alpha": abs(alpha), **ticks}, "Swap")
+
+    chain.submit(owner, calls.call("Swap", "add_liquidity", provide, hotkey=first, netuid=netuid))
+
+
+@pytest.mark.parametrize("spec", [293, 345, 393])
+@pytest.mark.parametrize("alpha", [2 * TAO, -3 * TAO])
+@pytest.mark.parametrize("fill", [4 * TAO, 10 * TAO])
+def test_scenario_15_a_limited_sale_beside_liquidity_is_a_gap_and_no_refund(
+    spec: int, alpha: int, fill: int
+) -> None:
+    chain = chain_of(spec)
+    first, netuid, owner = chain.hotkeys[0], chain.netuids[1], chain.owners[0]
+    chain.produce()
+    chain.submit(owner, calls.remove_stake(first, netuid, 10 * TAO, fill=fill))
+    becomes_liquidity(chain, owner, alpha)
+    chain.produce()
+    assert any(LIMITED in doubt for doubt in newest(chain, doubtful=True).doubts)
+
+
+@pytest.mark.parametrize(("before", "after"), [(293, 294), (344, 345), (391, 393)])
+@pytest.mark.parametrize("fill", [4 * TAO, 10 * TAO])
+@pytest.mark.parametrize("who", ["owner", "holder"])
+def test_scenario_20_a_limited_sale_beside_a_migration_is_a_gap_and_no_refund(
+    before: int, after: int, fill: int, who: str
+) -> None:
+    chain = chain_of(before)
+    first, netuid = chain.hotkeys[0], chain.netuids[1]
+    seller = chain.owners[0] if who == "owner" else chain.coldkeys[1]
+    chain.add_stake(seller, first, netuid, 10**12)
+    chain.produce()
+
+    def migrate(world: World) -> None:
+        world.increase(first, seller, netuid, 3 * TAO)
+
+    chain.upgrade(after, migrate)
+    chain.produce()
+    chain.submit(seller, calls.remove_stake(first, netuid, 10 * TAO, fill=fill))
+    chain.produce()
+    assert any(LIMITED in doubt for doubt in newest(chain, doubtful=True).doubts)
+
+
+@pytest.mark.parametrize("spec", [293, 320, *CLAIMS[:4]])
+@pytest.mark.parametrize("alpha", [2 * TAO, -2 * TAO])
+@pytest.mark.parametrize("does", ["sells", "stakes"])
+def test_scenario_15_an_owner_with_liquidity_and_a_stake_event_in_his_epoch_is_read(
+    spec: int, alpha: int, does: str
+) -> None:
+    chain = chain_of(spec)
+    first, netuid, owner = chain.hotkeys[0], chain.netuids[1], chain.owners[0]
+    chain.produce()
+    chain.epoch(netuid, Dividends.of(alpha={first: TAO}, root={first: TAO}))
+    becomes_liquidity(chain, owner, alpha)
+    call = (
+        calls.remove_stake(first, netuid, 3 * TAO) if does == "sells" else calls.add_stake(first, netuid, TAO)
+    )
+    chain.submit(owner, call)
+    chain.produce()
+    facts = newest(chain, doubtful=alpha > 0)
+    assert [leg.alpha_rao for leg in of(facts, owner, "LIQUIDITY")] == [abs(alpha)]
+
+
+@pytest.mark.parametrize("claims", [False, True])
+@pytest.mark.parametrize("how", ["evm", "scheduler"])
+@pytest.mark.parametrize("epoch", [False, True])
+def test_scenario_15_orders_that_no_call_tells_are_a_gap_also_where_more_came_than_left(
+    claims: bool, how: str, epoch: bool
+) -> None:
+    chain = with_root_claims(425)
+    first, netuid, owner = chain.hotkeys[0], chain.netuids[1], chain.owners[0]
+    sale = orders.Order(owner, first, netuid, False, 10 * TAO, 0)
+    purchase = orders.Order(owner, first, netuid, True, 500 * TAO, 0)
+    if epoch:
+        chain.epoch(netuid, Dividends.of(alpha={first: TAO}, root={first: TAO}))
+    if claims:
+        chain.submit(owner, calls.claim_root(netuid))
+    batch = orders.execute_batched(netuid, sale, purchase)
+    if how == "evm":
+        chain.submit("", calls.evm(chain.address("relayer"), batch))
+    else:
+        chain.initially(chain.address("relayer"), batch)
+    chain.produce()
+    assert any("limit orders sold it" in doubt for doubt in newest(chain, doubtful=True).doubts)
+
+
+@pytest.mark.parametrize("spec", [401, 425])
+def test_scenario_19_a_payment_for_another_hotkey_is_not_that_of_two_rao_here(spec: int) -> None:
+    chain = chain_of(spec)
+    first, netuid, owner = chain.hotkeys[0], chain.netuids[1], chain.owners[0]
+    chain.add_stake(owner, chain.stranger_hotkeys[0], netuid, 10**13)
+    chain.produce()
+    chain.submit(owner, calls.remove_stake(first, netuid, chain.stake_of(first, owner, netuid) - 2))
+    chain.produce()
+    chain.dissolve(netuid)
+    chain.produce()
+    facts = newest(chain, doubtful=True)
+    assert not [sale for sale in facts.conversions if sale.owner == owner]
+    assert ["which payment was for it cannot be told" in doubt for doubt in facts.doubts] == [True]
+
+
+@pytest.mark.parametrize("spec", [320, *CLAIMS])
+def test_scenario_19_a_subnet_that_ends_and_begins_again_in_one_block_pays_out(spec: int) -> None:
+    chain = chain_of(spec)
+    first, netuid, owner = chain.hotkeys[0], chain.netuids[1], chain.owners[0]
+    chain.produce()
+    chain.dissolve(netuid)
+    chain.register_network(netuid, chain.coldkeys[0])
+    chain.submit(owner, calls.start_call(netuid))
+    chain.add_stake(owner, first, netuid, TAO)
+    chain.produce()
+    facts = newest(chain)
+    [ended] = of(facts, owner, "DISSOLVED")
+    assert (ended.alpha_rao, ended.tao_rao) in [(sale.alpha_rao, sale.tao_rao) for sale in facts.conversions]
+
+
+@pytest.mark.parametrize("spec", [293, 334, 393])
+def test_scenario_18_a_swap_of_another_key_leaves_no_dust_elsewhere(spec: int) -> None:
+    chain = chain_of(spec)
+    first, second = chain.hotkeys
+    netuid = chain.netuids[1]
+    holders = sorted(chain.world.pools.holders(first, netuid))
+    for coldkey in holders[1:]:
+        chain.submit(
+            coldkey, calls.remove_stake(first, netuid, chain.stake_of(first, coldkey, netuid) - 1_000_000)
+        )
+    chain.produce()
+    chain.submit(
+        holders[0], calls.remove_stake(first, netuid, chain.stake_of(first, holders[0], netuid) - 7_777_777)
+    )
+    chain.swap_hotkey(second, chain.address("new hotkey"))
+    chain.produce()
+    assert not [leg for leg in newest(chain).stake_events if leg.hotkey == first and leg.cause]
+
+
+def test_scenario_20_what_came_in_the_epoch_after_an_upgrade_and_no_event_names_is_a_gap() -> None:
+    chain = chain_of(292)
+    first, netuid, owner = chain.hotkeys[0], chain.netuids[1], chain.owners[0]
+    chain.produce()
+
+    def migrate(world: World) -> None:
+        world.increase(first, owner, netuid, 3 * TAO)
+
+    chain.upgrade(293, migrate)
+    chain.produce()
+    chain.epoch(netuid, Dividends.of(alpha={first: TAO}, root={first: TAO}))
+    chain.produce()
+    [doubt] = newest(chain, doubtful=True).doubts
+    assert "3000000000 rao came to its pool that no event names" in doubt
+
+
+@pytest.mark.parametrize("spec", [293, 345, 393, 401, 425])
+@pytest.mark.parametrize("lie", ["TAO", "subnet"])
+def test_ch7_a_move_into_root_whose_events_say_different_things_is_a_doubt(spec: int, lie: str) -> None:
+    chain = chain_of(spec)
+    first, netuid, owner = chain.hotkeys[0], chain.netuids[1], chain.owners[0]
+    chain.produce()
+    chain.submit(owner, calls.swap_stake(first, netuid, 0, 100 * TAO))
+    chain.produce()
+    number = chain.number
+    for _ in range(2):
+        chain.produce()
+    honest = LyingModel(chain).read(number)[0]
+    [sale] = honest.conversions
+    assert sale.into_root
+    assert not honest.doubts
+    events = codec.decode(bytes.fromhex(str(LyingModel(chain).value(number, keys.SYSTEM_EVENTS))[2:]))
+    told = []
+    for phase, pallet, name, values in events:
+        if lie == "TAO" and name == "StakeRemoved":
+            # Within what the price allows.
+            values = (*values[:2], values[2] * 2, *values[3:])
+        if lie == "subnet" and name == "StakeSwapped":
+            values = (*values[:3], chain.netuids[0], *values[4:])
+        told.append((phase, pallet, name, values))
+    lied = "0x" + codec.encode(told).hex()
+    assert lied != LyingModel(chain).value(number, keys.SYSTEM_EVENTS)
+    [facts, _] = LyingModel(chain, {(chain.hash_of(number), keys.SYSTEM_EVENTS): lied}).read(number)
+    assert any("rao of TAO left and" in doubt for doubt in facts.doubts)
