@@ -502,14 +502,16 @@ def test_ch7_a_move_into_root_whose_events_say_different_things_is_a_doubt(spec:
     assert sale.into_root
     assert not honest.doubts
     events = codec.decode(bytes.fromhex(str(LyingModel(chain).value(number, keys.SYSTEM_EVENTS))[2:]))
-    told = []
-    for phase, pallet, name, values in events:
-        if lie == "TAO" and name == "StakeRemoved":
-            # Within what the price allows.
-            values = (*values[:2], values[2] * 2, *values[3:])
-        if lie == "subnet" and name == "StakeSwapped":
-            values = (*values[:3], chain.netuids[0], *values[4:])
-        told.append((phase, pallet, name, values))
+    said = {
+        # Within what the price allows.
+        "TAO": ("StakeRemoved", lambda values: (*values[:2], values[2] * 2, *values[3:])),
+        "subnet": ("StakeSwapped", lambda values: (*values[:3], chain.netuids[0], *values[4:])),
+    }
+    lying, changed = said[lie]
+    told = [
+        (phase, pallet, name, changed(values) if name == lying else values)
+        for phase, pallet, name, values in events
+    ]
     lied = "0x" + codec.encode(told).hex()
     assert lied != LyingModel(chain).value(number, keys.SYSTEM_EVENTS)
     [facts, _] = LyingModel(chain, {(chain.hash_of(number), keys.SYSTEM_EVENTS): lied}).read(number)
