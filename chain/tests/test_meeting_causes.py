@@ -7,6 +7,8 @@ The model's own account of every move is what the facts are held against.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -502,7 +504,7 @@ def test_ch7_a_move_into_root_whose_events_say_different_things_is_a_doubt(spec:
     assert sale.into_root
     assert not honest.doubts
     events = codec.decode(bytes.fromhex(str(LyingModel(chain).value(number, keys.SYSTEM_EVENTS))[2:]))
-    said = {
+    said: dict[str, tuple[str, Callable[[Any], Any]]] = {
         # Within what the price allows.
         "TAO": ("StakeRemoved", lambda values: (*values[:2], values[2] * 2, *values[3:])),
         "subnet": ("StakeSwapped", lambda values: (*values[:3], chain.netuids[0], *values[4:])),
