@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from chain.models import IngestRun
 from chain.nodes.source import BadNodes, Source, SourceError
 from chain.queries import last_block
 from chain.services import IngestBusy, IngestStopped, ingest_new_blocks, newest_confirmed
@@ -18,6 +19,24 @@ from chain.state import read_identity
 # A stop never waits longer than a block; a run is only a line in the list of runs.
 BLOCKS_PER_RUN_MAX = 300
 RECONNECT_SECONDS_MAX = 60.0
+
+
+# The scheduler looks every block; a block that cannot be read is tried less and less often.
+_REST_SECONDS, _REST_SECONDS_MAX = 12, 600
+
+
+def is_resting(now: datetime) -> bool:
+    """Say whether reading new blocks failed so often at the same block that it is not to be tried again yet."""
+    failed = 0
+    runs = list(IngestRun.objects.order_by("-id")[:8])
+    for run in runs:
+        if run.status != IngestRun.Status.FAILED or run.first_block != runs[0].first_block:
+            break
+        failed += 1
+    if not failed or runs[0].finished_at is None:
+        return False
+    rest = min(_REST_SECONDS * 2**failed, _REST_SECONDS_MAX)
+    return now - runs[0].finished_at < timedelta(seconds=rest)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from contextlib import AbstractContextManager
@@ -14,13 +15,17 @@ from django.utils import timezone
 from chain.backfill.work import count_claimable, read_one_chunk
 from chain.fiat.services import fill_in_prices
 from chain.fiat.sources import price_sources
+from chain.following import is_resting
 from chain.gaps.services import find_gaps
 from chain.locks import Busy
 from chain.models import Backfill
 from chain.nodes.services import open_nodes
 from chain.nodes.source import Source, SourceError
-from chain.services import IngestBusy, ingest_new_blocks, now_utc
+from chain.queries import last_block
+from chain.services import IngestBusy, IngestStopped, ingest_new_blocks, now_utc
 from chain.state import read_identity
+
+log = logging.getLogger(__name__)
 
 # A tick ends soon enough that a stop never waits long; the next tick goes on.
 BLOCKS_PER_TICK_MAX = 300
@@ -33,11 +38,20 @@ def open_node() -> AbstractContextManager[Source]:
 
 @shared_task(name="chain.ingest")
 def ingest() -> int:
-    """Store the blocks that became final since the last tick; returns how many. A backfill at work goes first."""
+    """Store the blocks that became final since the last tick; returns how many. A backfill at work goes first.
+
+    Until a person said where to begin there is nothing to do; a block that cannot be read is tried less and less often.
+    """
+    if last_block() is None or is_resting(now_utc()):
+        return 0
     with open_nodes(following=True) as source:
         try:
             report = ingest_new_blocks(source, count_max=BLOCKS_PER_TICK_MAX)
         except IngestBusy:
+            return 0
+        except IngestStopped as error:
+            # The run and the gap keep it; there is nothing in a traceback that they lack.
+            log.error("chain.ingest.stopped: %s", error)
             return 0
     return report.added if report else 0
 

@@ -115,7 +115,8 @@ def node_figures(nodes: Sequence[Endpoint], newest: Block | None) -> Iterator[Fi
     else:
         note = f"Final up to block {max(heads):,}, {max(heads) - newest.number:,} ahead of what is stored"
     tone = "" if len(well) == len(nodes) else "rb-warn" if well else "rb-bad"
-    yield Figure("Nodes that do well", f"{len(well):,} of {len(nodes):,}", note, tone)
+    answering = sum(node.condition == Endpoint.Condition.HEALTHY for node in nodes)
+    yield Figure("Nodes that do well", f"{answering:,} of {len(nodes):,}", note, tone)
 
 
 def node_todos(nodes: Sequence[Endpoint]) -> Iterator[Todo]:

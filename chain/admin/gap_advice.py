@@ -7,8 +7,8 @@ from django.utils.safestring import SafeString
 
 from chain.models import Gap
 
-_READ = "manage.py ingest --url wss://… --from {first} --to {last}"
-_BACKFILL = "manage.py backfill --gaps"
+_READ = "manage.py backfill --gaps --local 2"
+_OVER_WORKERS = "manage.py backfill --gaps"
 _COMMANDS = {
     Gap.Kind.UNKNOWN_RUNTIME: "manage.py check_runtime --url wss://…",
     Gap.Kind.UNACCOUNTED: "",
@@ -71,9 +71,10 @@ def next_step(gap: Gap) -> SafeString | str:
         what = "the amounts as they are" if is_amount(gap) else "that these blocks are lost"
         return f"Nothing: a person accepted {what}."
     kind = Gap.Kind(gap.kind)
-    command = _COMMANDS.get(kind, _READ).format(first=gap.blocks.lower, last=gap.blocks.upper - 1)
+    command = _COMMANDS.get(kind, _READ)
     shown = format_html(' <code class="rb-command">{}</code>', command) if command else ""
     if kind not in _COMMANDS:
-        all_of_them = ', or all open gaps over the workers with <code class="rb-command">{}</code>'
-        shown = format_html("{}" + all_of_them, shown, _BACKFILL)
+        shown = format_html(
+            '{}, or over the workers <code class="rb-command">{}</code>', shown, _OVER_WORKERS
+        )
     return format_html('<div class="rb-words">{}{}</div>', _ADVICE[kind], shown)

@@ -84,8 +84,10 @@ class EndpointAdmin(FactAdmin):
     @display(description="What to do")
     def show_next(self, node: Endpoint) -> SafeString:
         advice = _ADVICE[Endpoint.Condition(node.condition)]
+        if node.condition == Endpoint.Condition.UNTRIED and node.position == 1:
+            advice = "Nothing. It is asked first, as soon as something is read."
         if node.position is None:
-            advice = "Nothing. It is not among the nodes of RAKEBACK_NODE_URL."
+            advice = "It was named by a command. Add it to RAKEBACK_NODE_URL to have it asked for new blocks."
         return format_html('<div class="rb-words">{}</div>', advice)
 
     @display(description="Place")

@@ -229,7 +229,8 @@ _REFUSED_BLOCK = re.compile(
 
 def not_held(method: str, params: list[Any], said: str, known: Known) -> str:
     """What a refusal says about a block that the node does not have; empty where it is about something else."""
-    at = next((param for param in params if isinstance(param, str) and HASH.fullmatch(param)), "")
+    # Every read names its block last; a storage key can look like a hash.
+    at = next((param for param in reversed(params) if isinstance(param, str) and HASH.fullmatch(param)), "")
     if _REFUSED_STATE.search(said):
         return _pruned(at, known)
     return f"has no {known.describe(at)}" if _REFUSED_BLOCK.search(said) else ""

@@ -93,7 +93,8 @@ def settle_refunds(source: Source, step: Step, before: Holdings, after: Holdings
         sellers = {sale.coldkey for sale in sales} & {change.coldkey for change in changes}
         if not sellers:
             continue
-        clear = block.is_told and not step.marks.everything and not sellers & _moved_otherwise(step, pool)
+        clear = not (block.rewritten or step.migrated or step.marks.everything)
+        clear = clear and not sellers & _moved_otherwise(step, pool)
         found = told_refunds(block, sales, changes) if clear else None
         if found is None:
             step.unsure |= {(*pool, coldkey) for coldkey in sellers}

@@ -15,8 +15,8 @@ from chain.runtimes.decoding import Event
 from chain.runtimes.event_values import named
 from chain.stake.events import TAO_TRANSFERRED_FROM
 
-# Less than a thousandth alpha says nothing of a rate.
-_TELLING_RAO = 1_000_000
+# TAO for an alpha, more than any pot held. What is paid at more is for another position, and so little alpha got nothing.
+_RATE_MAX = 100
 # Before, the end of a subnet paid nobody and left the shares as they were.
 PAID_FROM = 320
 
@@ -55,7 +55,7 @@ def payouts(events: Sequence[Event], ended: Mapping[Position, int], spec_version
 def _at_one_rate(paid: Mapping[Position, int], alpha_rao: Mapping[Position, int]) -> dict[Position, int]:
     """Payments at the rate that the largest position was paid at, but for a rao and what a floored worth hides."""
     largest = max(paid, key=lambda position: alpha_rao[position], default=None)
-    if largest is None or alpha_rao[largest] < _TELLING_RAO:
+    if largest is None or paid[largest] > alpha_rao[largest] * _RATE_MAX:
         return {}
     tao, alpha = paid[largest], alpha_rao[largest]
     return {

@@ -292,7 +292,7 @@ def test_ui2_a_position_is_worth_a_dash_until_an_epoch_shows_its_worth(admin: Cl
 
 def test_ui6_a_gap_says_what_to_do_until_it_is_resolved(admin: Client) -> None:
     gap = make_gap(12, 21)
-    assert "manage.py ingest --url wss://… --from 12 --to 20" in text_of(admin, page_url(gap))
+    assert "manage.py backfill --gaps --local 2" in text_of(admin, page_url(gap))
     assert rows_of(admin, f"{list_url(Gap)}?status=resolved") == []
     gap.state, gap.resolved_at, gap.resolved_by = "RESOLVED", gap.detected_at, gap.detected_by
     gap.save()
@@ -300,7 +300,7 @@ def test_ui6_a_gap_says_what_to_do_until_it_is_resolved(admin: Client) -> None:
     assert rows_of(admin, f"{list_url(Gap)}?status=open") == []
 
 
-ADVISED = dict.fromkeys(Gap.Kind.values, "manage.py ingest") | {
+ADVISED = dict.fromkeys(Gap.Kind.values, "manage.py backfill --gaps --local 2") | {
     Gap.Kind.UNKNOWN_RUNTIME: "manage.py check_runtime",
     Gap.Kind.UNACCOUNTED: "reading them again changes nothing",
     Gap.Kind.MISSING_BLOCKS: "Restore them from a backup",

@@ -34,6 +34,10 @@ def run(*words: str) -> str:
         ([], "give --from A"),
         (["--from", "2", "--to", "9"], "set RAKEBACK_NODE_URL"),
         (["--from", "2", "--url", "ws://x"], "--url needs --local N"),
+        (
+            ["--from", "9", "--to", "2", "--url", "ws://127.0.0.1:9", "--local", "2"],
+            "--from 9 is after --to 2",
+        ),
         *(
             (["--from", "2", f"--{option}={number}"], rf"argument --{option}: .* from 1 to {most}")
             for option, most in (("local", "64"), ("parallel", "64"), ("chunk", "5,000"))

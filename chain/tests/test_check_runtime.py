@@ -194,7 +194,11 @@ def test_ch7_a_runtime_is_read_once_it_is_admitted_and_halts_before(hotkeys: lis
 
 
 @pytest.mark.django_db
-def test_ch7_a_segment_admits_its_runtime_for_the_person_at_the_keyboard(segment: Path) -> None:
+def test_ch7_a_segment_admits_its_runtime_for_the_person_at_the_keyboard(
+    segment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As a version of this program that does not know the runtime yet.
+    monkeypatch.setattr("chain.management.commands.check_runtime.era_of", lambda _: None)
     said = command("--segment", str(segment), "--spec", "293")
     row = Runtime.objects.get()
     assert (row.spec_version, row.era, row.admitted_by) == (293, "261–333", getpass.getuser())
@@ -355,3 +359,21 @@ def test_ch7_the_database_refuses_an_admission_by_nobody_or_without_evidence(cha
     admit_runtime(passed=passed(), actor="olivia", now=NOW)
     with refused("runtime_admitted_by_somebody"), without_triggers():
         sql(f"UPDATE chain_runtime SET {change} WHERE spec_version = 999")
+
+
+@pytest.mark.django_db
+def test_ch7_a_known_runtime_is_tested_and_nothing_is_stored_of_it(
+    play: Play, hotkeys: list[str], settings: Any
+) -> None:
+    with serving(play) as url:
+        settings.RAKEBACK_NODE_URL = url
+        said = command(*(word for key in hotkeys for word in ("--hotkey", key)), "--blocks", "40")
+    assert "Runtime 293 is known as era 261–333. The sample agrees; nothing was stored." in said
+    assert not Runtime.objects.exists()
+
+
+@pytest.mark.django_db
+def test_ch7_a_test_needs_a_node_or_a_segment(hotkeys: list[str], settings: Any) -> None:
+    settings.RAKEBACK_NODE_URL = ""
+    with pytest.raises(CommandError, match="or set RAKEBACK_NODE_URL"):
+        command("--hotkey", hotkeys[0])

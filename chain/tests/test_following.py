@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from chain.backfill.services import pause_backfill, start_backfill
-from chain.following import Standing, follow
+from chain.following import Standing, follow, is_resting
 from chain.management.signals import Stop
 from chain.models import Gap, IngestRun
 from chain.nodes.services import open_nodes
@@ -24,7 +24,8 @@ from chain.nodes.source import BadNodes, SourceError
 from chain.queries import facts_sha256, last_block
 from chain.services import CannotIngest, IngestStopped, ingest_segment
 from chain.state import UnsupportedEvent
-from chain.tests.hostile_node import ToldNode, serving_websocket
+from chain.tasks import ingest as ingest_task
+from chain.tests.hostile_node import HostileNode, ToldNode, serving_websocket
 from chain.tests.replay_node import Play, PlaySource, serving
 
 pytestmark = pytest.mark.django_db
@@ -247,3 +248,43 @@ def test_ch1_the_first_signal_asks_and_the_second_insists() -> None:
         assert stop.wait(60)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+# --- the scheduled task -----------------------------------------------------------------------------------
+
+
+def failed_run(first: int, at: datetime) -> None:
+    IngestRun.objects.create(
+        source="node", first_block=first, last_block=first + 9, status="FAILED", started_at=at, finished_at=at
+    )
+
+
+def test_ch6_a_block_that_cannot_be_read_is_tried_less_and_less_often() -> None:
+    assert not is_resting(NOW)
+    for failures, seconds in enumerate([24, 48, 96, 192, 384, 600, 600, 600], 1):
+        failed_run(7, NOW)
+        assert IngestRun.objects.count() == failures
+        assert is_resting(NOW + timedelta(seconds=seconds - 1))
+        assert not is_resting(NOW + timedelta(seconds=seconds))
+    # Another block begins anew; a run that did well ends the rest.
+    failed_run(8, NOW)
+    assert not is_resting(NOW + timedelta(seconds=24))
+    IngestRun.objects.create(
+        source="node", first_block=8, last_block=9, status="DONE", started_at=NOW, finished_at=NOW
+    )
+    assert not is_resting(NOW)
+
+
+def test_ch6_the_scheduled_task_keeps_a_failure_once_and_waits_until_somebody_began(
+    play: Play, segment: Path, settings: Any
+) -> None:
+    settings.RAKEBACK_NODE_URL = "ws://127.0.0.1:9"
+    assert ingest_task() == 0
+    assert not IngestRun.objects.exists()
+    ingest_segment(segment, last=30)
+    with serving_websocket(HostileNode(play, "pruned", "state_queryStorageAt")) as url:
+        settings.RAKEBACK_NODE_URL = url
+        assert ingest_task() == 0
+        assert ingest_task() == 0
+    assert IngestRun.objects.filter(status="FAILED").count() == 1
+    assert "has pruned block 31" in IngestRun.objects.latest("id").error

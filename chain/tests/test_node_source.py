@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from chain import keys
+from chain.nodes.answers import Known, not_held
 from chain.nodes.block_hashes import header_hash
 from chain.nodes.providers import Policy, Providers
 from chain.nodes.source import MissingRead, NodeSource, SourceError, WrongChain, call_one, describe_url
@@ -222,3 +224,10 @@ def test_op5_nobody_there_is_said_without_the_address(play: Play) -> None:
     ) as error:
         call_one(source, "system_chain")
     assert "secret" not in str(error.value)
+
+
+def test_ch7_a_pruned_state_is_named_by_its_block_and_not_by_a_key_that_looks_like_a_hash(play: Play) -> None:
+    block_hash = play.blocks[50]["hash"]
+    asked = [keys.SYSTEM_NUMBER, 1, keys.SYSTEM_NUMBER[:-2], block_hash]
+    said = not_held("state_getKeysPaged", asked, "State already discarded", Known())
+    assert said == f"has pruned block {block_hash}; needs an archive node"

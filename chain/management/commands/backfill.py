@@ -110,6 +110,8 @@ class Command(BaseCommand):
 
     def _start(self, options: dict[str, Any]) -> Backfill:
         runs_on = _runs_on(options)
+        if options["to"] and options["to"] < options["from"]:
+            raise CommandError(f"--from {options['from']:,} is after --to {options['to']:,}")
         with _open(options["url"]) as source:
             return backfilling.start_backfill(
                 source,

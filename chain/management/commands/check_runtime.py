@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from chain.management.arguments import (
@@ -29,7 +30,7 @@ from chain.runtimes.check import (
     sample_of_node,
     sample_of_segment,
 )
-from chain.runtimes.eras import ERA_BY_NAME
+from chain.runtimes.eras import ERA_BY_NAME, era_of
 from chain.runtimes.services import CannotAdmit, admit_runtime
 from chain.services import now_utc
 
@@ -45,11 +46,11 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        where = parser.add_mutually_exclusive_group(required=True)
+        where = parser.add_mutually_exclusive_group()
         where.add_argument(
             "--url",
             type=nodes_argument,
-            help="address of a node, ws(s):// or http(s)://; several with commas",
+            help="address of a node, ws(s):// or http(s)://; several with commas. Without it RAKEBACK_NODE_URL",
         )
         where.add_argument(
             "--segment", type=file_argument, help="a file made by record_segment; all of it is read"
@@ -85,10 +86,16 @@ class Command(BaseCommand):
                 source, sample = self._sample(stack, options)
                 era = chosen_era(sample.spec_version, options["era"])
                 passed = check_runtime(source, sample, era, progress=progress)
-            admit_runtime(passed=passed, actor=by, now=now_utc())
+            if (known := era_of(sample.spec_version)) is None:
+                admit_runtime(passed=passed, actor=by, now=now_utc())
         except (BadSegment, CannotAdmit, RuntimeRefused, SourceError) as error:
             raise CommandError(f"Not admitted, nothing was stored: {error}") from error
-        self._report(passed, by)
+        self._report(passed)
+        if known is None:
+            said = f"Runtime {sample.spec_version} is admitted as era {passed.era.name} by {by}."
+        else:
+            said = f"Runtime {sample.spec_version} is known as era {known.name}. The sample agrees; nothing was stored."
+        self.stdout.write(said)
 
     def _sample(self, stack: ExitStack, options: dict[str, Any]) -> tuple[Source, Sample]:
         if options["segment"]:
@@ -99,10 +106,12 @@ class Command(BaseCommand):
         hotkeys = options["hotkey"] or list(Hotkey.objects.values_list("address", flat=True))
         if not hotkeys:
             raise CommandError("name at least one of your hotkeys with --hotkey SS58")
-        node = stack.enter_context(open_nodes(options["url"].split(",")))
+        if not (options["url"] or settings.RAKEBACK_NODE_URL):
+            raise CommandError("give --url ws://… or --segment FILE, or set RAKEBACK_NODE_URL")
+        node = stack.enter_context(open_nodes(options["url"].split(",") if options["url"] else ()))
         return node, sample_of_node(node, hotkeys, spec_version=options["spec"], blocks=options["blocks"])
 
-    def _report(self, passed: Passed, by: str) -> None:
+    def _report(self, passed: Passed) -> None:
         sample = passed.sample
         rows = [
             ("storage, events and calls", f"laid out as era {passed.era.name}"),
@@ -117,4 +126,3 @@ class Command(BaseCommand):
         width = max(len(title) for title, _ in rows)
         for title, value in rows:
             self.stdout.write(f"  {title:<{width}}  {value}")
-        self.stdout.write(f"Runtime {sample.spec_version} is admitted as era {passed.era.name} by {by}.")
