@@ -75,7 +75,7 @@ def take_range_html(row: Yield) -> SafeString | str:
         amount_html(row.take_low_rao, yield_unit(row)),
         amount_html(row.take_high_rao, yield_unit(row)),
     )
-    return low if row.take_low_rao == row.take_high_rao else format_html("{} to {}", low, high)
+    return low if row.take_low_rao == row.take_high_rao else format_html("{}<br>to {}", low, high)
 
 
 def rate_html(row: Conversion) -> SafeString:
