@@ -16,7 +16,7 @@ from chain.facts import BlockFacts
 from chain.gaps.queries import next_readable, readable_ranges
 from chain.gaps.services import GAP_KINDS, finish_run, gap_kind, record_doubts, record_gap
 from chain.locks import Busy, Lock, only_one
-from chain.models import Backfill, Block, IngestRun, Network
+from chain.models import Backfill, Block, IngestRun, Network, Runtime
 from chain.nodes.providers import second_opinion
 from chain.nodes.segment import SegmentHeader, SegmentSource, check_place, write_segment
 from chain.nodes.source import RecordingSource, Source, call_one
@@ -157,6 +157,7 @@ def _ingest(
     assume: Assumption | None,
 ) -> IngestReport:
     check_identity(identity, last)
+    _check_assumption(assume)
     start = check_fits(source, first, last, sorted(set(hotkeys)))
     if start > last:
         return IngestReport(first, last, 0)
@@ -212,6 +213,19 @@ def _ingest(
 def look_until(identity: Identity, last: int) -> int:
     """The last block to look at: one more than is to be stored, where it is final and nobody accepted it as lost."""
     return min(last + 1, identity.finalized_block) if next_readable(last + 1) == last + 1 else last
+
+
+def _check_assumption(assume: Assumption | None) -> None:
+    """What was assumed of a runtime once stays, so that its blocks are read by one era's rules.
+
+    :raises CannotIngest: naming the runtime and its era.
+    """
+    other = assume and Runtime.objects.filter(assumed=True).exclude(era=assume.era.name).first()
+    if other:
+        raise CannotIngest(
+            f"runtime {other.spec_version} is assumed to be of era {other.era} already, and its blocks are read by that. "
+            "Leave out --assume-era, or ingest anew into another RAKEBACK_HOME or database."
+        )
 
 
 def _assuming(reader: ChainReader, number: int, assume: Assumption | None, read: Callable[[], T]) -> T:

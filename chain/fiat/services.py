@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 # Sources publish a quote some minutes after its time. Before that a moment is not priced, so that whoever prices it
 # finds the same quote.
 SETTLING = timedelta(minutes=10)
+# A source that lags may have later what it lacked; so long it is asked again, so often.
+LAGGING = timedelta(days=2)
+ASKED_AGAIN = timedelta(hours=1)
 # No chain of Bittensor is older.
 FIRST_PRICE = datetime(2021, 1, 1, tzinfo=UTC)
 # One page or two of every source.
@@ -84,7 +87,7 @@ def fill_in_prices(*, sources: Sequence[PriceSource], now: datetime) -> FetchRep
             moments = moments_to_price(now - SETTLING)
             known = quotes_at(moments)
             windows = [(moment - limit, moment) for moment in moments if moment not in known]
-            spans = joined(uncovered(windows, _settled(source, windows)), GAP)
+            spans = joined(uncovered(windows, _settled(source, windows, now)), GAP)
             runs.append(_fetch_spans(source, spans, now=now, requests_max=REQUESTS_MAX))
         return FetchReport(
             sum(run.stored for run in runs),
@@ -125,14 +128,18 @@ def _last_fetched(source: PriceSource, default: datetime) -> datetime:
     )
 
 
-def _settled(source: PriceSource, windows: Sequence[Span]) -> list[Span]:
-    """The ranges that a source was asked for without error, once it had settled."""
+def _settled(source: PriceSource, windows: Sequence[Span], now: datetime) -> list[Span]:
+    """The ranges that a source was asked for without error: once it had settled, just now or late enough for good."""
     if not windows:
         return []
     rows = PriceFetch.objects.filter(
         source=source.name, base=TAO, error="", last_at__gte=min(first for first, _ in windows)
     )
-    ends = ((row.first_at, min(row.last_at, row.fetched_at - SETTLING)) for row in rows)
+    ends = (
+        (row.first_at, min(row.last_at, row.fetched_at - (SETTLING if is_new else LAGGING)))
+        for row in rows
+        for is_new in [now - row.fetched_at < ASKED_AGAIN]
+    )
     return [(first, last) for first, last in ends if first <= last]
 
 

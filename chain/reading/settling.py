@@ -198,7 +198,8 @@ def add_prices(source: Source, step: Step) -> None:
     step.facts.prices = [read_price(step.after, pricing, netuid) for netuid in sorted(netuids)]
     step.facts.doubts += _oddly_paid(step)
     step.facts.doubts += [
-        f"block {step.facts.number}: {doubt}" for doubt in odd_moves(step.events, step.told, step.followed)
+        f"block {step.facts.number}: {doubt}"
+        for doubt in odd_moves(step.events, step.told, step.followed, step.spec_version)
     ]
 
 

@@ -403,11 +403,17 @@ def _hidden_sales(
     ]
 
 
-def odd_moves(events: Sequence[Event], legs: Sequence[StakeEventFact], hotkeys: Collection[str]) -> list[str]:
+def odd_moves(
+    events: Sequence[Event], legs: Sequence[StakeEventFact], hotkeys: Collection[str], spec_version: int
+) -> list[str]:
     """Doubts about moves of stake of which the removal and the addition say other TAO, or another subnet than the move.
+
+    Before 283 each end paid a fee in TAO, a part of the amount that depends on dividends.
 
     :param legs: what `stake_events` reads of the block, of all hotkeys.
     """
+    if spec_version < FEE_IN_INPUT_ASSET_FROM:
+        return []
     found = []
     for event in events:
         if not event.is_a(SUBTENSOR, "StakeMoved", "StakeSwapped", "StakeTransferred"):
@@ -432,12 +438,9 @@ def odd_moves(events: Sequence[Event], legs: Sequence[StakeEventFact], hotkeys: 
     return found
 
 
-# Flat fees before 283.
-_MOVE_FEES_RAO = 100_000
-
-
 def _same_tao(one: StakeEventFact, other: StakeEventFact) -> bool:
-    return abs((one.tao_rao or 0) - (other.tao_rao or 0)) <= _MOVE_FEES_RAO
+    """Say whether two legs name the same TAO, but for what an account must keep and what limits round."""
+    return abs((one.tao_rao or 0) - (other.tao_rao or 0)) <= 100 * EXISTENTIAL_DEPOSIT_RAO
 
 
 def _untold(leg: StakeEventFact, orders: Sequence[Execution]) -> str:

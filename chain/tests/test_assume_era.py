@@ -58,3 +58,13 @@ def test_f31_an_era_that_is_none_is_refused(newer: Path) -> None:
     with pytest.raises(CommandError, match="there is no era 'today'; there are 233–256"):
         ingest(newer, "--assume-era", "today")
     assert not Block.objects.exists()
+
+
+def test_f31_what_was_assumed_once_stays_so_and_another_era_is_refused(newer: Path) -> None:
+    ingest(newer, "--to", "20", "--assume-era", "261-333")
+    with pytest.raises(CommandError, match=r"runtime 999 is assumed to be of era 261–333 already.*Leave out"):
+        ingest(newer, "--to", "40", "--assume-era", "423+")
+    assert Block.objects.count() == 19
+    # It is known by now how to read it, and every block stays marked.
+    ingest(newer, "--to", "40")
+    assert Block.objects.filter(runtime__assumed=True).count() == 39

@@ -296,6 +296,26 @@ def test_ch5_a_moment_asked_before_it_had_settled_is_asked_again() -> None:
     assert fill_in_prices(sources=[source], now=moment + 3 * HOUR).attached == 1
 
 
+def test_ch5_a_source_that_lags_is_asked_again_every_hour_for_two_days() -> None:
+    make_blocks(1, 1)
+    moment = make_conversion(1).block.timestamp
+    source = Listed("taostats")
+    for minutes in range(20, 20 + 3 * 60, 20):
+        assert fill_in_prices(sources=[source], now=moment + minutes * MINUTE).attached == 0
+    assert len([one for one in source.asked if one[1] == moment]) == 3
+    source.prices[moment - MINUTE] = "288"
+    assert fill_in_prices(sources=[source], now=moment + 5 * HOUR).attached == 1
+
+
+def test_ch5_what_a_source_lacked_two_days_later_it_is_not_asked_again() -> None:
+    make_blocks(1, 1)
+    moment = make_conversion(1).block.timestamp
+    source = Listed("taostats")
+    for hours in range(49, 60):
+        fill_in_prices(sources=[source], now=moment + hours * HOUR)
+    assert len([one for one in source.asked if one[0] < moment <= one[1]]) == 1
+
+
 def test_ch5_nothing_runs_twice_at_once(transactional_db: None) -> None:
     """Another session holds the lock; nothing is asked."""
     source = Listed("taostats")
