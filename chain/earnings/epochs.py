@@ -33,6 +33,8 @@ from chain.stake.movements import value_keys
 from chain.state import State
 
 _INCENTIVES_NAMED_FROM = 315
+# From here on an epoch hands a subnet to whoever has the most conviction, before it pays the owner's cut.
+_OWNER_CHANGES_IN_EPOCH_FROM = 425
 # Subnets beyond it are numbers of mechanisms: mechanism × 4096 + netuid (`get_mechanism_storage_index`).
 _SUBNETS_MAX = 4096
 
@@ -78,6 +80,12 @@ def _last_epoch_value(netuid: int) -> Callable[[str], str]:
 def keys_after(block: EpochBlock) -> list[str]:
     """Keys to read in the block's own state."""
     wanted = [keys.by_netuid("SubnetAlphaOutEmission", netuid) for netuid in block.netuids]
+    if block.spec_version >= _OWNER_CHANGES_IN_EPOCH_FROM:
+        wanted += [
+            keys.by_netuid(item, netuid)
+            for netuid in block.netuids
+            for item in ("SubnetOwnerHotkey", "SubnetOwner")
+        ]
     for hotkey, netuid in (*block.pairs, *block.others):
         items = [_alpha_dividends(netuid)]
         if block.era.root_dividends is not RootDividends.COMBINED:
@@ -263,12 +271,22 @@ def _fact(
     )
 
 
+def _owners_of_subnet(block: EpochBlock, netuid: int) -> list[tuple[str | None, str | None]]:
+    """Hotkey and coldkey of a subnet's owner: one, or two where the epoch may have handed the subnet on before its cut."""
+    states = [block.before, *([block.after] if block.spec_version >= _OWNER_CHANGES_IN_EPOCH_FROM else [])]
+    found = [
+        (
+            state.account(keys.by_netuid("SubnetOwnerHotkey", netuid)),
+            state.account(keys.by_netuid("SubnetOwner", netuid)),
+        )
+        for state in states
+    ]
+    return list(dict.fromkeys(found))
+
+
 def _subnet_owners(block: EpochBlock, hotkey: str, netuid: int) -> list[str]:
-    """Coldkey of the subnet's owner, where this hotkey receives his cut."""
-    if block.before.account(keys.by_netuid("SubnetOwnerHotkey", netuid)) != hotkey:
-        return []
-    coldkey = block.before.account(keys.by_netuid("SubnetOwner", netuid))
-    return [] if coldkey is None else [coldkey]
+    """Coldkeys of the subnet's owner, where this hotkey receives his cut."""
+    return [coldkey for key, coldkey in _owners_of_subnet(block, netuid) if key == hotkey and coldkey]
 
 
 def _owner_cuts(block: EpochBlock, hotkey: str, netuid: int) -> list[tuple[str, int]]:
@@ -287,6 +305,8 @@ def _owner_cuts(block: EpochBlock, hotkey: str, netuid: int) -> list[tuple[str, 
             found.append((coldkey, pending + ((emission * ((cut_u16 << 32) // 65_535)) >> 32)))
         # A subnet that emits nothing keeps the last block's emission in storage.
         found.append((coldkey, pending))
+        if len(_owners_of_subnet(block, netuid)) > 1:
+            found.append((coldkey, 0))
     return list(dict.fromkeys(found))
 
 

@@ -18,7 +18,7 @@ from chain.facts import StakeEventFact
 from chain.keys import ROOT, SUBTENSOR
 from chain.nodes.source import MissingRead
 from chain.pools.holdings import Pool, denominator, share, share_keys
-from chain.pools.shares import NO_SHARE
+from chain.pools.shares import NO_SHARE, weights
 from chain.runtimes.decoding import Event
 from chain.runtimes.eras import RootDividends
 from chain.runtimes.event_values import named
@@ -31,6 +31,9 @@ from chain.stake.refunds import limited_sales, untold_refunds
 EARLY_POOLS_UNTIL = 244
 # A hundred alpha; fees are small parts of one.
 _SILENT_FEES_RAO_MAX = 10**11
+# From here on dust that a removal left is deleted without an event where it would sell for nothing.
+DUST_DELETED_FROM = 385
+_DUST_RAO_MAX = 10**8
 
 
 def told_pools(block: EpochBlock) -> list[Pool]:
@@ -88,13 +91,14 @@ def pool_change(block: EpochBlock, hotkey: str, netuid: int, coldkeys: Collectio
         raise MissingRead(
             f"block {block.number}, {hotkey} on netuid {netuid}: the pool has {held} shares and no value"
         )
+    after = PoolState(block.after.amount(after_key), denominator(block.after, (after_hotkey, netuid)))
     limited = limited_sales(legs, block.extrinsics, block.spec_version)
     unmoved = set() if swapped else set(coldkeys) - {leg.coldkey for leg in legs}
     unsaid = _unsaid(block, hotkey, netuid) | _untold_claimants(block, hotkey, netuid, claims)
     return PoolChange(
         name=f"block {block.number}, {hotkey} on netuid {netuid}",
         before=PoolState(block.before.amount(pool_value(netuid)(hotkey)), held),
-        after=PoolState(block.after.amount(after_key), denominator(block.after, (after_hotkey, netuid))),
+        after=after,
         shares=block.holdings.get((hotkey, netuid), {}),
         events=legs,
         shares_after={coldkey: share(block.after, hotkey, netuid, coldkey) for coldkey in unmoved},
@@ -103,7 +107,7 @@ def pool_change(block: EpochBlock, hotkey: str, netuid: int, coldkeys: Collectio
         disturbed=swapped or bool(unsaid),
         renamed=swapped,
         returnable_rao=sum(legs[position].alpha_rao for position in limited),
-        silent_rao=_SILENT_FEES_RAO_MAX if legs and any(silent_fees(block.events, block.spec_version)) else 0,
+        silent_rao=_silent_rao(block, legs, after),
         refundable=limited[0] if len(limited) == 1 else None,
         blurred=frozenset(
             [
@@ -113,6 +117,19 @@ def pool_change(block: EpochBlock, hotkey: str, netuid: int, coldkeys: Collectio
         ),
         owner_moved=any(leg.coldkey in coldkeys for leg in legs) or bool(unsaid.intersection(coldkeys)),
     )
+
+
+def _silent_rao(block: EpochBlock, legs: Collection[StakeEventFact], after: PoolState) -> int:
+    """What at most left a pool without an event: fees in alpha, or dust of whoever removed stake and holds no rao after."""
+    if legs and any(silent_fees(block.events, block.spec_version)):
+        return _SILENT_FEES_RAO_MAX
+    if block.spec_version < DUST_DELETED_FROM:
+        return 0
+    for leg in legs:
+        of = weights({"all": after.denominator, "": share(block.after, leg.hotkey, leg.netuid, leg.coldkey)})
+        if not leg.added and after.value * of[""] < max(of["all"], 1):
+            return _DUST_RAO_MAX
+    return 0
 
 
 def _untold_claimants(

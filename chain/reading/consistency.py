@@ -28,7 +28,8 @@ _SLOT_STEP_MS = 250
 RAO_MAX = (1 << 63) - 1
 _NUMBERS_MAX = {"sqrt_price": (1 << 128) - 1, "quote_weight": (1 << 63) - 1}
 OWNER_EVENTS = ("ColdkeySwapped", "HotkeySwapped", "HotkeySwappedOnSubnet")
-TAKE_EVENTS = ("DelegateAdded", "TakeDecreased", "TakeIncreased", *OWNER_EVENTS)
+# A lease begins with a key that takes nothing.
+TAKE_EVENTS = ("DelegateAdded", "SubnetLeaseCreated", "TakeDecreased", "TakeIncreased", *OWNER_EVENTS)
 
 
 @dataclass(frozen=True)

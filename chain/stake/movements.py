@@ -138,7 +138,9 @@ def untold_changes(block: PoolBlock) -> list[ShareChange]:
         worth = _worth(then if block.rewritten else end, was), _worth(end, now)
         gained = _whole(*worth) - moved.get(coldkey, 0)
         told = coldkey in moved or coldkey in credited or block.rewritten
-        if abs(gained) > (_ROUNDING_RAO + left if told else 0):
+        # Dust of whoever left is deleted to the last rao.
+        is_dust = gained < -1 and worth[1] < 1 and moved.get(coldkey, 0) < 0
+        if is_dust or abs(gained) > (_ROUNDING_RAO + left if told else 0):
             found.append(ShareChange(*block.pool, coldkey, int(worth[1]) - gained, int(worth[1])))
     if len(found) == 1 and block.is_told and block.after.denominator.bits:
         # Where little was left in a pool, shares are coarse; its value is whole rao.

@@ -21,8 +21,8 @@ from chain.tests.model import ModelChain
 from chain.tests.test_eras import EPOCHS_PER_ERA, SEED, SPECS, check_positions, may_be_open
 
 BLOCKS = max(EPOCHS_PER_ERA // 50, 60)
-# Worth of a share is floored before and after.
-ROUNDING_RAO = 4
+# Less is no row beside a stake event; worth of a share is floored before and after.
+ROUNDING_RAO = 12
 # A swap of a hotkey unstakes and stakes all it holds, one holder after the other: coarser by so little.
 HANDED_ON_PARTS = 10**8
 

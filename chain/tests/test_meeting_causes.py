@@ -518,3 +518,72 @@ def test_ch7_a_move_into_root_whose_events_say_different_things_is_a_doubt(spec:
     assert lied != LyingModel(chain).value(number, keys.SYSTEM_EVENTS)
     [facts, _] = LyingModel(chain, {(chain.hash_of(number), keys.SYSTEM_EVENTS): lied}).read(number)
     assert any("rao of TAO left and" in doubt for doubt in facts.doubts)
+
+
+@pytest.mark.parametrize("whose", ["becomes ours", "was ours"])
+@pytest.mark.parametrize("paid", [False, True])
+@pytest.mark.parametrize("claims", [False, True])
+def test_scenario_05_a_subnet_that_its_epoch_hands_on_pays_the_cut_to_the_new_owner(
+    whose: str, paid: bool, claims: bool
+) -> None:
+    """From 425 whoever has the most conviction takes a subnet over, in the epoch and before the cut."""
+    chain = chain_of(425)
+    first, owner, stranger = chain.hotkeys[0], chain.owners[0], chain.stranger_hotkeys[0]
+    # The first subnet's cut goes to our hotkey, the second's to a stranger's.
+    netuid = chain.netuids[0 if whose == "was ours" else 1]
+    chain.alpha_out = {}
+    for one in (0, netuid):
+        chain.add_stake(owner, first, one, 10**12)
+    for _ in range(4):
+        chain.produce()
+    chain.world.kings[netuid] = (stranger, chain.stranger_owner) if whose == "was ours" else (first, owner)
+    chain.epoch(netuid, Dividends.of(alpha={first: TAO} if paid else {}, root={first: TAO} if paid else {}))
+    if claims:
+        chain.submit(owner, calls.claim_root(netuid))
+    chain.produce()
+    number = chain.number
+    facts = newest(chain)
+    credited = sum(one.alpha_rao for one in chain.credits if (one.block, one.netuid) == (number, netuid))
+    assert bool(credited) == (whose == "becomes ours")
+    takes = {one.side: one.take_rao for one in facts.yields}
+    assert takes == {one.side: one.take_rao for one in chain.truth if one.block == number and one.take_rao}
+    assert sum(one.other_rao for one in facts.yields) == (credited if paid else 0)
+
+
+@pytest.mark.parametrize("spec", [393, 401, 411, 425])
+@pytest.mark.parametrize("rest", [1, 3, 300])
+@pytest.mark.parametrize("epoch", ["none", "of others", "ours", "without take", "the owner sells"])
+def test_scenario_10_dust_that_is_deleted_without_an_event_is_told(spec: int, rest: int, epoch: str) -> None:
+    """From 385 its sale fails for want of an output, and nobody says so."""
+    chain = chain_of(spec)
+    first, second = chain.hotkeys
+    netuid, seller = chain.netuids[1], chain.address("who leaves")
+    chain.world.nominator_minimum = 100_000_000
+    # An alpha so cheap that the rest is worth nothing.
+    chain.world.subnet_tao.put(netuid, 50 * TAO)
+    if epoch == "without take":
+        chain.submit(chain.owners[0], calls.set_take(first, 0))
+    chain.add_stake(seller, first, netuid, TAO)
+    chain.produce()
+    held = chain.stake_of(first, seller, netuid)
+    if epoch != "none":
+        chain.epoch(
+            netuid,
+            Dividends.of(alpha={second: TAO} | ({} if epoch == "of others" else {first: TAO}), root={}),
+        )
+    if epoch == "the owner sells":
+        chain.submit(chain.owners[0], calls.remove_stake(first, netuid, TAO))
+    # What the dividend adds is not known to the seller either: all but the rest of what was held, and what is left goes.
+    grows = 0 if epoch in ("none", "of others") else chain.world.pools.value.get(first, netuid)
+    more = held * TAO * 9 // 10 // grows if grows else 0
+    chain.submit(seller, calls.remove_stake(first, netuid, held + more - rest))
+    chain.produce()
+    number = chain.number
+    facts = newest(chain)
+    assert chain.stake_of(first, seller, netuid) == 0 or spec < 397
+    takes = {(one.hotkey, one.side): one.take_rao for one in facts.yields}
+    assert takes == {
+        (one.hotkey, one.side): one.take_rao
+        for one in chain.truth
+        if one.block == number and (one.take_rao or one.net_rao)
+    }

@@ -137,6 +137,10 @@ def distribute(world: World, netuid: int, found: Dividends) -> None:
     world.pending["PendingOwnerCut"].put(netuid, 0)
     if rules.incentive_events:
         _deposit_incentives(world, netuid, found)
+    if rules.spec >= 425 and netuid in world.kings:
+        hotkey, coldkey = world.kings.pop(netuid)
+        world.subnet_owner_hotkey.put(netuid, hotkey)
+        world.subnet_owner.put(netuid, coldkey)
     _pay_owner_cut(world, netuid, owner_cut)
     _pay_incentives(world, netuid, found)
     world.alpha_dividends.clear_prefix(netuid)

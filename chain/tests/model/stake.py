@@ -200,6 +200,10 @@ def clear_small_nomination(world: World, hotkey: str, coldkey: str, netuid: int)
         return
     left = world.pools.stake(hotkey, coldkey, netuid)
     worth = world.tao_worth(netuid, left)
+    if left and not worth and world.rules.spec >= 385:
+        # The sale fails for want of an output, which nobody notices; the stake is gone by then.
+        world.decrease(hotkey, coldkey, netuid, left)
+        return
     if worth < world.nominator_minimum and (left or not world.rules.input_fee):
         unstake_from(world, hotkey, coldkey, netuid, left, flat_fee=0)
 

@@ -151,6 +151,8 @@ class World:
         self.root_coldkeys: list[str] = []
         self.nominator_minimum = 0
         self.leases: dict[int, Lease] = {}
+        self.kings: dict[int, tuple[str, str]] = {}
+        """Hotkey and coldkey to whom a subnet goes at its next epoch."""
         self.inconsistent: set[int] = set()
         """Subnets on which a hotkey is registered twice: their epochs are skipped."""
 
