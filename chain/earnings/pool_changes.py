@@ -23,7 +23,7 @@ from chain.runtimes.decoding import Event
 from chain.runtimes.eras import RootDividends
 from chain.runtimes.event_values import named
 from chain.stake.causes import Cause
-from chain.stake.changes import silent_fees
+from chain.stake.changes import DUST_RAO_MAX, silent_fees
 from chain.stake.movements import pool_legs, value_keys
 from chain.stake.refunds import limited_sales, untold_refunds
 
@@ -33,7 +33,6 @@ EARLY_POOLS_UNTIL = 244
 _SILENT_FEES_RAO_MAX = 10**11
 # From here on dust that a removal left is deleted without an event where it would sell for nothing.
 DUST_DELETED_FROM = 385
-_DUST_RAO_MAX = 10**8
 
 
 def told_pools(block: EpochBlock) -> list[Pool]:
@@ -128,7 +127,7 @@ def _silent_rao(block: EpochBlock, legs: Collection[StakeEventFact], after: Pool
     for leg in legs:
         of = weights({"all": after.denominator, "": share(block.after, leg.hotkey, leg.netuid, leg.coldkey)})
         if not leg.added and after.value * of[""] < max(of["all"], 1):
-            return _DUST_RAO_MAX
+            return DUST_RAO_MAX
     return 0
 
 

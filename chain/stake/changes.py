@@ -23,6 +23,8 @@ from chain.stake.limit_orders import Execution, executions, hotkeys_of_batched
 
 # Fees could be paid in alpha without any event.
 SILENT_ALPHA_FEES = range(301, 350)
+# A tenth of an alpha. What the chain deletes as dust would sell for nothing, or its fee would.
+DUST_RAO_MAX = 10**8
 # Registering a subnet gave its owner the first alpha as stake.
 STAKE_AT_REGISTRATION = range(397, 402)
 # Storage indices of mechanisms are netuid + mechanism * this.
@@ -391,7 +393,11 @@ def _why(block: _Block, change: ShareChange) -> _Why:
         for payer, event_index, pools in block.silent_fees:
             if payer == change.coldkey and (pools is None or (change.hotkey, change.netuid) in pools):
                 return _Why(Cause.ALPHA_FEE, block.events[event_index])
-        if change.position in block.removals and not change.after_alpha_rao:
+        if (
+            change.position in block.removals
+            and not change.after_alpha_rao
+            and -change.gained_rao <= DUST_RAO_MAX
+        ):
             return _Why(Cause.DUST)
     return _Why(Cause.MIGRATION if block.migrated else Cause.UNEXPLAINED)
 

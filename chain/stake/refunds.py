@@ -17,6 +17,7 @@ from chain.stake.events import FEE_IN_INPUT_ASSET_FROM, NET_REMOVALS_FROM
 from chain.stake.movements import PoolBlock
 
 _LIMITED_REMOVALS = {"remove_stake_limit", "remove_stake_full_limit"}
+_ROUNDING_RAO = 2
 
 
 def limited_sales(
@@ -64,9 +65,6 @@ def told_refunds(
             return None
         found[own[0].event_index] = gained[coldkey]
     return found if not found or sum(gained.values()) == block.untold_rao else None
-
-
-_ROUNDING_RAO = 2
 
 
 def _is_limited(extrinsic: Extrinsic | None) -> bool:

@@ -587,3 +587,34 @@ def test_scenario_10_dust_that_is_deleted_without_an_event_is_told(spec: int, re
         for one in chain.truth
         if one.block == number and (one.take_rao or one.net_rao)
     }
+
+
+@pytest.mark.parametrize("spec", [293, 345, 393, 401, 425])
+@pytest.mark.parametrize("who", ["owner", "delegator"])
+def test_ch7_a_sale_of_all_that_its_event_understates_is_no_dust(spec: int, who: str) -> None:
+    chain = chain_of(spec)
+    first, netuid = chain.hotkeys[0], chain.netuids[1]
+    seller = chain.owners[0] if who == "owner" else chain.coldkeys[1]
+    chain.add_stake(seller, first, netuid, 10**11)
+    chain.produce()
+    chain.submit(seller, calls.remove_stake_full(first, netuid))
+    chain.produce()
+    number = chain.number
+    for _ in range(2):
+        chain.produce()
+    assert not LyingModel(chain).read(number)[0].doubts
+    events = codec.decode(bytes.fromhex(str(LyingModel(chain).value(number, keys.SYSTEM_EVENTS))[2:]))
+    told = [
+        # Within what the price allows.
+        (
+            phase,
+            pallet,
+            name,
+            (*values[:3], values[3] // 2, *values[4:]) if name == "StakeRemoved" else values,
+        )
+        for phase, pallet, name, values in events
+    ]
+    lies: dict[tuple[str, str], str | None] = {
+        (chain.hash_of(number), keys.SYSTEM_EVENTS): "0x" + codec.encode(told).hex()
+    }
+    assert LyingModel(chain, lies).read(number)[0].doubts
