@@ -17,17 +17,21 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from chain.families import Family
-from chain.models import Gap, ImportRun
+from chain.models import Gap
 from chain.network import family
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A list page: the label of its model, its title and its Material symbol."""
+    """A list page: the label of its model, its title and its Material symbol.
+
+    Those that are `only` of one kind of chain have nothing to show on another: there is no node to read, no pool to price.
+    """
 
     model: str
     title: str
     icon: str
+    only: Family | None = None
 
 
 GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
@@ -37,23 +41,23 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("chain.Block", "Blocks", "deployed_code"),
             Entry("chain.Yield", "Yields", "potted_plant"),
             Entry("chain.StakeEvent", "Stake events", "swap_vert"),
-            Entry("chain.Position", "Positions", "stacked_bar_chart"),
-            Entry("chain.Conversion", "Conversions", "currency_exchange"),
-            Entry("chain.Remark", "Remarks", "sell"),
+            Entry("chain.Position", "Positions", "stacked_bar_chart", Family.BITTENSOR),
+            Entry("chain.Conversion", "Conversions", "currency_exchange", Family.BITTENSOR),
+            Entry("chain.Remark", "Remarks", "sell", Family.BITTENSOR),
             Entry("chain.Hotkey", "Hotkeys", "key"),
-            Entry("chain.PoolPrice", "Pool prices", "show_chart"),
-            Entry("chain.FiatPrice", "TAO in dollars", "attach_money"),
+            Entry("chain.PoolPrice", "Pool prices", "show_chart", Family.BITTENSOR),
+            Entry("chain.FiatPrice", "TAO in dollars", "attach_money", Family.BITTENSOR),
         ),
     ),
     (
         "Reading",
         (
             Entry("chain.Gap", "Gaps", "broken_image"),
-            Entry("chain.Endpoint", "Nodes", "dns"),
-            Entry("chain.IngestRun", "Ingest runs", "downloading"),
-            Entry("chain.Backfill", "Backfills", "cloud_download"),
-            Entry("chain.Runtime", "Runtimes", "memory"),
-            Entry("chain.ImportRun", "Imports", "upload_file"),
+            Entry("chain.Endpoint", "Nodes", "dns", Family.BITTENSOR),
+            Entry("chain.IngestRun", "Ingest runs", "downloading", Family.BITTENSOR),
+            Entry("chain.Backfill", "Backfills", "cloud_download", Family.BITTENSOR),
+            Entry("chain.Runtime", "Runtimes", "memory", Family.BITTENSOR),
+            Entry("chain.ImportRun", "Imports", "upload_file", Family.SOLANA),
         ),
     ),
     (
@@ -74,7 +78,7 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("ledger.CommissionLine", "Commission lines", "receipt_long"),
             Entry("ledger.PartnerTake", "Take by partner", "group_work"),
             Entry("ledger.DelegatorTake", "Take by delegator", "groups"),
-            Entry("ledger.ConversionAllocation", "Allocations", "call_split"),
+            Entry("ledger.ConversionAllocation", "Allocations", "call_split", Family.BITTENSOR),
             Entry("ledger.Entry", "Entries", "menu_book"),
             Entry("ledger.Account", "Accounts", "account_balance"),
             Entry("ledger.Posting", "Postings", "list_alt"),
@@ -83,8 +87,8 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
     (
         "Payments",
         (
-            Entry("payments.Batch", "Batches", "send_money"),
-            Entry("payments.Payout", "Payouts", "payments"),
+            Entry("payments.Batch", "Batches", "send_money", Family.BITTENSOR),
+            Entry("payments.Payout", "Payouts", "payments", Family.BITTENSOR),
         ),
     ),
     (
@@ -128,8 +132,7 @@ def _registered(label: str) -> type[Model] | None:
 
 def _item(request: HttpRequest, entry: Entry) -> dict[str, Any] | None:
     model = _registered(entry.model)
-    if model is ImportRun and family() is Family.BITTENSOR:
-        # Such an installation reads a node and takes no files.
+    if entry.only not in (None, family()):
         return None
     if model is None or not admin.site.get_model_admin(model).has_view_permission(request):
         return None

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 import redis
+from django.contrib.auth.models import User
 
 from rakeback import embedded
 from rakeback.embedded.home import Home
 from rakeback.embedded.users import release
+from rakeback.management.commands.serve import Command
 from rakeback.supervisor import CannotServe, Program, Supervisor, open_port
 from tests.processes import (
     PROJECT,
@@ -41,6 +43,7 @@ class Site:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.said: list[str] = []
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "serve", "--port", "0"],
             env=environment(home),
@@ -54,6 +57,7 @@ class Site:
     def wait_for_url(self) -> str:
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            self.said.append(line)
             if found := re.search(r"http://\S+/", line):
                 return found[0]
         raise AssertionError("the site ended before it answered")
@@ -70,6 +74,7 @@ class Site:
 def test_op2_site_answers_and_ends_on_ctrl_c_without_a_trace(home: Path) -> None:
     site = Site(home)
     url = site.wait_for_url()
+    assert "Nobody can sign in yet. In another terminal: python manage.py createsuperuser\n" in site.said
     with urllib.request.urlopen(url + "admin/login/") as page:
         assert "Rakeback" in page.read().decode()
     with urllib.request.urlopen(url + "static/rakeback/favicon.svg") as favicon:
@@ -78,6 +83,21 @@ def test_op2_site_answers_and_ends_on_ctrl_c_without_a_trace(home: Path) -> None
     site.process.send_signal(signal.SIGINT)
     assert site.wait_for_end()[0] == 0
     assert site.is_gone()
+
+
+@pytest.mark.django_db
+def test_op2_who_can_sign_in_is_not_told_to_make_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    command = Command()
+    monkeypatch.setattr(command, "_say", said.append)
+    User.objects.create_user("gone", password="x", is_staff=True, is_active=False)
+    User.objects.create_user("by key only", is_staff=True)
+    User.objects.create_user("stranger", password="x")
+    command._tell_who_can_sign_in()
+    assert len(said) == 1
+    User.objects.create_user("olivia", password="x", is_staff=True)
+    command._tell_who_can_sign_in()
+    assert len(said) == 1
 
 
 @pytest.mark.slow

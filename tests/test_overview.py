@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from chain.earnings.queries import DayTake, PoolTake
 from chain.fiat.models import FiatPrice
-from chain.models import Backfill, Endpoint
+from chain.models import Backfill, Endpoint, Network
 from chain.tests.factories import (
     START,
     TAO,
@@ -259,6 +259,22 @@ def test_ui9_the_sidebar_links_what_the_person_may_open() -> None:
     assert 'href="/admin/chain/block/"' in content
     assert 'href="/admin/partners/partner/"' in content
     assert "/admin/auth/user/" not in content
+
+
+@pytest.mark.django_db
+def test_ch8_the_sidebar_has_what_the_kind_of_chain_has(admin: Client) -> None:
+    def titles() -> set[str]:
+        groups = admin.get("/admin/").context["sidebar_navigation"]
+        return {item["title"] for group in groups for item in group["items"]}
+
+    bittensor = titles()
+    assert "Imports" not in bittensor
+    Network.objects.create(id=1, name="s", family="SOLANA", genesis_hash="g", ss58_prefix=None)
+    assert bittensor - titles() == {
+        "Conversions", "Remarks", "Positions", "Pool prices", "TAO in dollars", "Nodes", "Ingest runs", "Backfills",
+        "Runtimes", "Batches", "Payouts",
+    }  # fmt: skip
+    assert titles() - bittensor == {"Imports"}
 
 
 @pytest.mark.django_db

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from chain.admin.base import FactAdmin
 from chain.admin.cells import UNKNOWN, number, time_html
+from chain.admin.steps import TryNodesConfirm, TryNodesPage
+from chain.backfill.services import RUN
 from chain.models import Endpoint
 
 COLOURS = {
@@ -58,16 +64,39 @@ class EndpointAdmin(FactAdmin):
         "show_error",
     ]
     list_filter = [("condition", ChoicesDropdownFilter)]
+    actions_list = ["open_try_page"]
     empty_title = "No node was asked yet"
     empty_text = mark_safe(
-        'Name one or several in <code class="rb-command">RAKEBACK_NODE_URL</code>, separated by commas, or one in '
-        '<code class="rb-command">manage.py ingest --url</code>.'
+        'Name one or several in <code class="rb-command">RAKEBACK_NODE_URL</code>, separated by commas. To see first '
+        'whether one is of use: <code class="rb-command">manage.py check_nodes --url wss://…</code>.'
     )
     fieldsets = [
         (None, {"fields": ["show_name", "show_condition_text", "show_next", "show_position"]}),
         ("What it answers", {"fields": ["show_ok", "show_latency", "show_head", "show_head_since"]}),
         ("What went wrong last", {"fields": ["show_error_at", "show_failures", "show_error"]}),
     ]
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the step. What a GET shows, a POST to its own address does."""
+        view = self.admin_site.admin_view
+        return [
+            path("try/", view(TryNodesPage.as_view(model_admin=self)), name="chain_endpoint_try"),
+            path(
+                "try/confirm/",
+                view(TryNodesConfirm.as_view(model_admin=self)),
+                name="chain_endpoint_try_confirm",
+            ),
+            *super().get_urls(),
+        ]
+
+    def has_try_permission(self, request: HttpRequest, *_: Any) -> bool:
+        """Say whether the user may; named for Django's `permissions` of actions."""
+        return request.user.has_perm(RUN)
+
+    @action(description="Try the nodes", permissions=["try"], url_path="open-try-page", icon="network_check")
+    def open_try_page(self, request: HttpRequest) -> HttpResponse:
+        """Lead to the page that says what is asked; nothing is written."""
+        return HttpResponseRedirect(reverse("admin:chain_endpoint_try"))
 
     @display(description="Node")
     def show_name(self, node: Endpoint) -> str:

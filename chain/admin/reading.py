@@ -31,11 +31,13 @@ from chain.admin.steps import GiveUpConfirm, GiveUpPage, RetryConfirm, RetryPage
 from chain.backfill.services import RUN
 from chain.gaps.services import ACCEPT
 from chain.models import (
+    Backfill,
     Block,
     Gap,
     IngestRun,
 )
 
+GAPS_LINKED = 20
 GAP_COLOURS = {
     Gap.State.OPEN: "danger",
     Gap.State.RESOLVED: "success",
@@ -285,3 +287,11 @@ class IngestRunAdmin(FactAdmin):
 
     def heading(self, obj: IngestRun) -> str:
         return f"Ingest run {obj.pk}"
+
+    def links(self, obj: IngestRun) -> list[tuple[str, str]]:
+        """The backfill that it belongs to, and the first of the gaps that it left."""
+        backfills = Backfill.objects.filter(run=obj)
+        gaps = Gap.objects.filter(detected_by=obj).order_by("blocks")[:GAPS_LINKED]
+        return [(change_url(Backfill, row.pk), f"Backfill {row.pk}") for row in backfills] + [
+            (change_url(Gap, row.pk), f"Gap of {row.blocks_text}") for row in gaps
+        ]

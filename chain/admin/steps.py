@@ -24,7 +24,9 @@ from chain.backfill import services as backfilling
 from chain.backfill.services import RUN, CannotBackfill, describe_progress, get_progress
 from chain.gaps.services import ACCEPT, REASON_LENGTH_MIN, CannotGiveUp, give_up_blocks
 from chain.models import Backfill, Gap
+from chain.nodes.services import configured_nodes
 from chain.nodes.source import SourceError
+from chain.nodes.trial import oldest_wanted, try_nodes
 from chain.services import CannotIngest, now_utc
 from chain.tasks import open_node, wake_workers
 
@@ -277,3 +279,45 @@ class GiveUpConfirm(Confirm):
             f"Accepted {how}, in your name: {lost.blocks_text}.",
             reverse("admin:chain_gap_change", args=[lost.pk]),
         )
+
+
+# --- nodes ----------------------------------------------------------------------------------------------
+
+NODES = "admin:chain_endpoint_changelist"
+
+
+class TryNodesPage(Page):
+    """What trying the nodes asks of them."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        count, block = len(configured_nodes()), oldest_wanted()
+        return super().get_context_data(
+            title="Try the nodes",
+            heading=f"Ask {count:,} node{'' if count == 1 else 's'} now",
+            lines=[
+                "Each is asked for its chain, its runtime and its finalized head.",
+                f"And whether it still has the state of block {block:,}, the oldest that this installation would read.",
+                "No fact is read. How each node did is kept and shown in the list.",
+            ],
+            refusal="" if count else "RAKEBACK_NODE_URL is not set, so there is no node to ask.",
+            confirm_url=reverse("admin:chain_endpoint_try_confirm"),
+            back_url=reverse(NODES),
+            button="Try the nodes",
+            variant="primary",
+            **kwargs,
+        )
+
+
+class TryNodesConfirm(Confirm):
+    """Ask every node, and say of each what it answered."""
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        block = oldest_wanted()
+        try:
+            tried = try_nodes(block=block)
+        except SourceError as error:
+            return self.answer(f"Nothing was asked: {error}", reverse(NODES), refused=True)
+        for node in tried:
+            level = messages.SUCCESS if node.is_well else messages.ERROR
+            messages.add_message(request, level, node.describe(block))
+        return HttpResponseRedirect(reverse(NODES))

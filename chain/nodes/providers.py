@@ -111,6 +111,10 @@ class _Endpoint:
         """Read the hash of block 0."""
         return self._tried(self.node.genesis_hash)
 
+    def try_out(self, read: Callable[[NodeSource, Head], T]) -> T | SourceError:
+        """Read the finalized head, and what is asked for on top of it."""
+        return self._tried(lambda: read(self.node, self._read_head()))
+
     def is_the_same_as(self, other: _Endpoint) -> bool:
         """Whether both lead to one node by what they call themselves; a node that does not say is its own."""
         return bool(self._peer()) and self._peer() == other._peer()
@@ -245,6 +249,16 @@ class Providers:
     def health(self) -> list[Health]:
         """How each node does, in order."""
         return [endpoint.health for endpoint in self._endpoints]
+
+    def ask_each(self, read: Callable[[NodeSource, Head], T]) -> list[tuple[Health, T | SourceError]]:
+        """Ask every node by itself, at once, also those that rest: `read` is given the node and its finalized head.
+
+        What a node does not have is the error :class:`MissingRead`, with the head kept in the health.
+        """
+        return [
+            (endpoint.health, outcome)
+            for endpoint, outcome in self._at_once(self._endpoints, lambda endpoint: endpoint.try_out(read))
+        ]
 
     def call_many(self, calls: Sequence[Call]) -> list[Any]:
         """Answer all calls from one node, or from two that say the same.

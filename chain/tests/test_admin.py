@@ -35,6 +35,7 @@ from chain.tests.factories import (
     START,
     TAO,
     key,
+    make_backfill,
     make_blocks,
     make_conversion,
     make_everything,
@@ -392,6 +393,18 @@ def test_ui8_a_run_shows_progress_duration_and_error(admin: Client) -> None:
     assert "40 of 100" in said
     assert "1 min 15 s" in said
     assert "the node closed the connection" in said
+
+
+def test_ui8_a_run_leads_to_its_backfill_and_to_the_gaps_it_left(admin: Client) -> None:
+    gap = make_gap(5, 9)
+    said = admin.get(page_url(gap.detected_by)).content.decode()
+    assert f'href="{page_url(gap)}">Gap of blocks 5 to 8' in said
+    assert page_url(gap.detected_by) in admin.get(page_url(gap)).content.decode()
+    backfill = make_backfill(1, 100)
+    assert (
+        f'href="{page_url(backfill)}">Backfill {backfill.pk}'
+        in admin.get(page_url(backfill.run)).content.decode()
+    )
 
 
 def test_ui9_a_big_table_is_counted_to_a_limit(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:

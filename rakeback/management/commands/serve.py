@@ -9,6 +9,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
@@ -40,6 +41,8 @@ class Command(BaseCommand):
         except ArgumentTypeError as error:
             raise CommandError(f"{error}. Example: --port 8001") from error
         self._migrate()
+        self._tell_who_can_sign_in()
+        connections.close_all()
         services = []
         if not embedded.is_external("DATABASE_URL"):
             services.append("postgres")
@@ -74,7 +77,11 @@ class Command(BaseCommand):
             self._say(f"Applying {len(pending)} migrations …")
             call_command("migrate", interactive=False, verbosity=0)
         call_command("setup_schedules", stdout=io.StringIO())
-        connections.close_all()
+
+    def _tell_who_can_sign_in(self) -> None:
+        staff = User.objects.filter(is_active=True, is_staff=True)
+        if not any(user.has_usable_password() for user in staff.only("password").iterator()):
+            self._say("Nobody can sign in yet. In another terminal: python manage.py createsuperuser")
 
     def _say(self, line: str) -> None:
         self.stdout.write(line)
