@@ -125,7 +125,7 @@ class FactAdmin(ReadOnlyAdmin):
 def link(row: Any, text: str, field: str = "pk") -> SafeString:
     """Link to the page of a row, given the row or (model, key)."""
     model, key = row if isinstance(row, tuple) else (type(row), getattr(row, field))
-    return format_html('<a href="{}">{}</a>', change_url(model, key), text)
+    return format_html('<a class="rb-link" href="{}">{}</a>', change_url(model, key), text)
 
 
 def change_url(model: type[Model], key: object) -> str:

@@ -17,6 +17,7 @@ from chain.admin.cells import UNKNOWN, number, time_html
 from chain.admin.steps import TryNodesConfirm, TryNodesPage
 from chain.backfill.services import RUN
 from chain.models import Endpoint
+from chain.nodes.answers import NEEDS_ARCHIVE
 
 COLOURS = {
     Endpoint.Condition.UNTRIED: "info",
@@ -115,6 +116,8 @@ class EndpointAdmin(FactAdmin):
         advice = _ADVICE[Endpoint.Condition(node.condition)]
         if node.condition == Endpoint.Condition.UNTRIED and node.position == 1:
             advice = "Nothing. It is asked first, as soon as something is read."
+        if node.condition == Endpoint.Condition.HEALTHY and NEEDS_ARCHIVE in node.last_error:
+            advice = "It answers, but old states are gone from it: put an archive node before it in RAKEBACK_NODE_URL."
         if node.position is None:
             advice = "It was named by a command. Add it to RAKEBACK_NODE_URL to have it asked for new blocks."
         return format_html('<div class="rb-words">{}</div>', advice)

@@ -32,7 +32,7 @@ class IngestRun(models.Model):
         ordering = ["-id"]
 
     def __str__(self) -> str:
-        return f"{self.source} {self.first_block:,} to {self.last_block:,}"
+        return f"run {self.pk}, {self.source}, blocks {self.first_block:,} to {self.last_block:,}"
 
 
 class Endpoint(models.Model):

@@ -20,6 +20,7 @@ from chain.units import SPEC_MAX
 HEADERS_MAX = 10_000
 CHAIN_NAME_MAX = 80
 HASH = re.compile(r"0x[0-9a-f]{64}")
+NEEDS_ARCHIVE = "needs an archive node"
 _METADATA_MAGIC = "0x6d657461"
 
 
@@ -218,7 +219,7 @@ def check_controls(controls: Sequence[tuple[str, list[Any]]], results: Sequence[
 
 
 def _pruned(block_hash: str, known: Known) -> str:
-    return f"has pruned {known.describe(block_hash)}; needs an archive node"
+    return f"has pruned {known.describe(block_hash)}; {NEEDS_ARCHIVE}"
 
 
 _REFUSED_STATE = re.compile(r"discarded|pruned", re.IGNORECASE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from chain import keys
 from chain.models import Block
@@ -78,8 +79,13 @@ def try_nodes(urls: Sequence[str] = (), *, block: int) -> list[Tried]:
             # Every state has a time; with it comes the control that tells a pruned state from an empty one.
             load(node, (State(block, block_hash), [keys.TIMESTAMP_NOW]))
         except MissingRead as error:
-            return Answered(chain, spec_version, head.number, str(error))
+            return Answered(chain, spec_version, head.number, str(error).removeprefix(f"{node.name}: "))
         return Answered(chain, spec_version, head.number, "")
 
     with open_nodes(urls) as source:
-        return [Tried(health, outcome) for health, outcome in source.ask_each(ask)]
+        tried = [Tried(health, outcome) for health, outcome in source.ask_each(ask)]
+        for node in tried:
+            if isinstance(node.outcome, Answered) and node.outcome.lacks:
+                node.health.last_error = f"{node.health.name}: {node.outcome.lacks}"
+                node.health.last_error_at = datetime.now(UTC)
+        return tried

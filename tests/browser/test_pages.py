@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 
 from chain.models import Hotkey
-from chain.tests.factories import HOTKEY, make_everything
+from chain.tests.factories import HOTKEY, make_blocks, make_everything
+from chain.tests.hostile_node import HostileNode, serving_websocket
+from chain.tests.replay_node import Play
 from rakeback.demo import run_demo
 from tests.browser.conftest import Visitor
 
@@ -106,6 +109,24 @@ def test_ui9_a_narrow_dark_screen_from_the_start(visitor: Visitor) -> None:
     # A wide table scrolls inside its box.
     boxes = "[...document.querySelectorAll('.rb-scroll')].some(box => box.scrollWidth > box.clientWidth)"
     assert visitor.page.evaluate(boxes)
+    assert visitor.complaints == []
+
+
+def test_ui9_a_message_with_a_long_word_fits_a_phone(visitor: Visitor, settings: Any) -> None:
+    operator = User.objects.create_user("olivia", password="tries-the-nodes", is_staff=True)
+    operator.groups.set(Group.objects.filter(name="operator"))
+    make_blocks(72, 73)
+    visitor.sign_in("olivia", "tries-the-nodes")
+    visitor.page.set_viewport_size({"width": 390, "height": 844})
+    with serving_websocket(HostileNode(Play("play"), "pruned", "state_queryStorageAt")) as url:
+        settings.RAKEBACK_NODE_URL = url
+        visitor.open("/admin/chain/endpoint/try/")
+        visitor.page.click("form.bf-form button[type=submit]")
+        visitor.page.wait_for_selector(".errornote")
+    assert "has pruned block 72 (0x" in visitor.page.inner_text(".errornote")
+    assert visitor.page.evaluate(OVERFLOW) == 0
+    # The list itself says it too, and what to do.
+    assert "put an archive node before it" in visitor.page.inner_text("#result_list")
     assert visitor.complaints == []
 
 
