@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ledger.attribution import split
+from chain.splitting import split
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from chain.splitting import split
 from ledger.allocation import Lot, Sold, allocate
-from ledger.attribution import digest, split
+from ledger.attribution import digest
 from ledger.commission import commission
 from partners.matching import Delegation, RuleBook
 

@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce
 from chain.fields import RaoField
 from chain.models import Asset, Conversion, Position, StakerReward, Yield
 from chain.pools.shares import Share, adds_up, weights
-from ledger.attribution import CannotSplit, split
+from chain.splitting import CannotSplit, split
 from ledger.calculation import Earned, OpenLot, Part, Sale
 from ledger.models import PartnerTake
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chain.splitting import CannotSplit, split
 from ledger.allocation import Lot, Sold, allocate
-from ledger.attribution import CannotSplit, digest, split
+from ledger.attribution import digest
 from ledger.commission import commission
 
 RAO_MAX = 21_000_000 * 10**9

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.attribution import split
+from chain.splitting import split
 from ledger.calculation import Calculation, Earned, OpenLot, Sale, calculate
 from partners.matching import AgreementTerms, RuleBook, RuleTerms, WalletTerms
 

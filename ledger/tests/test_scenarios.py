@@ -21,12 +21,12 @@ from chain.pools.shares import weights
 from chain.queries import holdings_at
 from chain.reading.reader import ChainReader
 from chain.services import ingest
+from chain.splitting import split
 from chain.tests.followed import ERAS, ROOT, TAO, Followed
 from chain.tests.model import Dividends, ModelChain, calls
 from chain.tests.model import chain as model
 from chain.tests.model.codec import decoder_for
 from ledger.allocation import Lot, allocate
-from ledger.attribution import split
 from ledger.audit import check_ledger
 from ledger.facts import shares_of
 from ledger.models import (

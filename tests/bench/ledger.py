@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ledger.attribution import split
+from chain.splitting import split
 from ledger.queries import explain_block
 from tests.bench.__main__ import median_seconds, report
 

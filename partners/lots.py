@@ -1,0 +1,224 @@
+"""Which part of a wallet's stake came under which tag: lots, first in, first out, in shares of the pool (PA8). Pure.
+
+A lot is stake that came by one stake event. It is counted in the pool's own shares: a dividend raises what every share is
+worth and changes no share, so yield stays with the stake that earned it. What leaves uses up the oldest lots, those of one
+tag first where the unstake itself was tagged. A move between our hotkeys or subnets carries lots along with their age; a
+transfer to another coldkey does not; a swap of the coldkey's own key does.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from chain.facts import Position
+from chain.pools.shares import NO_SHARE, ONE_SHARE, Share, weights
+from chain.splitting import split
+from chain.units import U64F64_ONE
+
+# What a block's stake events leave over of a change of share, up to this part of what they moved, is their rounding.
+_ROUNDING_PARTS = 1_000_000
+UNTAGGED = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One stake event on a position, or one change that the chain made without one.
+
+    `tag` is the remark on it, by its hash: of a stake the one that tags it, of an unstake the one its sender left beside
+    it. `other` is the position of ours at the other end of a move or of a key swap. `like` is the position whose lots
+    it follows in proportion, as a claim of root dividends follows the root stake that earned them.
+    """
+
+    event_index: int
+    added: bool
+    alpha_rao: int
+    tag: str = UNTAGGED
+    other: Position | None = None
+    like: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A position's share before and after a block, and its legs. `pool` is (value in rao, denominator), where known.
+
+    `is_told` says that the legs explain the whole change; not so for an owner in a block whose epoch credited the take.
+    """
+
+    position: Position
+    before: Share
+    after: Share
+    legs: Sequence[Leg]
+    pool: tuple[int, Share] | None = None
+    is_told: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """Stake that came to us at `block` by its event `event_index`, counted in shares of its present pool.
+
+    `shares` has the scale of its position at that time: only the proportions among the lots of one position mean anything.
+    """
+
+    block: int
+    event_index: int
+    tag: str
+    shares: int
+
+    @property
+    def age(self) -> tuple[int, int, str]:
+        """What it is ordered by: first in, first out."""
+        return self.block, self.event_index, self.tag
+
+
+class LotBook:
+    """The lots of some wallets through time. Fill it block by block, oldest first, then ask."""
+
+    def __init__(self) -> None:
+        self._now: dict[Position, tuple[Lot, ...]] = {}
+        self._history: defaultdict[Position, list[tuple[int, tuple[Lot, ...]]]] = defaultdict(list)
+        self._last_block = -1
+
+    def at(self, position: Position, block: int) -> tuple[Lot, ...]:
+        """The lots of a position in the state after `block`, oldest first; none where nothing was held or is known."""
+        history = self._history.get(position, [])
+        place = bisect_right(history, block, key=lambda entry: entry[0])
+        return history[place - 1][1] if place else ()
+
+    def apply(self, block: int, changes: Iterable[Change]) -> None:
+        """Take in one block's changes, of all positions it changed.
+
+        :raises ValueError: the block is not after the last one, or a position is given twice.
+        """
+        if block <= self._last_block:
+            raise ValueError(f"block {block} comes after block {self._last_block}")
+        self._last_block = block
+        by_position = {change.position: change for change in changes}
+        moved: defaultdict[tuple[Position, Position], deque[tuple[Lot, ...]]] = defaultdict(deque)
+        legs = []
+        scales: dict[Position, tuple[int, int]] = {}
+        for position, change in sorted(by_position.items()):
+            scale = weights(_numbers(change))
+            scales[position] = scale["before"], scale["after"]
+            self._now[position] = restated(self._now.get(position, ()), scale["before"], block)
+            amounts = leg_shares(change)
+            legs += [(leg, position, amount) for leg, amount in zip(change.legs, amounts, strict=True)]
+        # Of one event, what leaves comes first: a swap's position must be empty before the new one fills.
+        legs.sort(key=lambda entry: (entry[0].event_index, entry[0].added, entry[1]))
+        for leg, position, amount in legs:
+            if leg.added:
+                self._add(block, leg, position, amount, moved)
+            else:
+                left, gone = take_oldest(self._now[position], amount, leg.tag)
+                self._now[position] = left
+                if leg.other is not None:
+                    moved[position, leg.other].append(gone)
+        for position, (_, after) in scales.items():
+            self._settle(block, by_position[position], after)
+            self._history[position].append((block, self._now[position]))
+
+    def _add(
+        self,
+        block: int,
+        leg: Leg,
+        position: Position,
+        amount: int,
+        moved: Mapping[tuple[Position, Position], deque[tuple[Lot, ...]]],
+    ) -> None:
+        carried: tuple[Lot, ...] = ()
+        if leg.like is not None:
+            carried = self._now.get(leg.like, ())
+        elif leg.other is not None and (queue := moved.get((leg.other, position))):
+            carried = queue.popleft()
+        new = restated(carried, amount, block) if carried else (Lot(block, leg.event_index, leg.tag, amount),)
+        self._now[position] = merged([*self._now[position], *new])
+
+    def _settle(self, block: int, change: Change, after: int) -> None:
+        """Let the lots add up to the share to the last bit."""
+        lots = self._now[change.position]
+        rest = after - sum(lot.shares for lot in lots)
+        if rest < 0:
+            lots, _ = take_oldest(lots, -rest)
+        elif rest:
+            newest = max(
+                (lot for lot in lots if lot.block == block), key=lambda lot: lot.shares, default=None
+            )
+            if newest is not None and rest * _ROUNDING_PARTS <= after:
+                lots = merged([*lots, replace(newest, shares=rest)])
+            else:
+                last = max((leg.event_index for leg in change.legs), default=0) + 1
+                lots = merged([*lots, Lot(block, last, UNTAGGED, rest)])
+        self._now[change.position] = lots
+
+
+def leg_shares(change: Change) -> list[int]:
+    """How many shares each leg brought or took, in the scale of the change, never below zero.
+
+    Legs of one direction that explain the whole change share it by their alpha, exactly. Where some brought and some took,
+    or something came besides, each is priced by the pool, and by the change itself where the pool is not known.
+    """
+    scale = weights(_numbers(change))
+    delta = scale["after"] - scale["before"]
+    told = sum(leg.alpha_rao if leg.added else -leg.alpha_rao for leg in change.legs)
+    one_way = len({leg.added for leg in change.legs}) == 1
+    if change.is_told and one_way and delta * told > 0:
+        of = [(f"{place:09d}", leg.alpha_rao) for place, leg in enumerate(change.legs)]
+        given = dict(split(abs(delta), of))
+        return [given.get(name, 0) for name, _ in of]
+    if change.pool is not None and change.pool[0]:
+        units, per = scale["pool"], change.pool[0]
+    elif delta * told > 0:
+        units, per = abs(delta), abs(told)
+    else:
+        # Nothing says what a share is worth; in a new pool it is a rao.
+        units, per = scale["one"], 1
+    return [leg.alpha_rao * units // per for leg in change.legs]
+
+
+def _numbers(change: Change) -> dict[str, Share]:
+    numbers = {"before": change.before, "after": change.after}
+    formats = {share.exponent is None for share in numbers.values() if share.bits}
+    # One rao in the format of the shares, so that naming it changes no scale.
+    numbers["one"] = Share(U64F64_ONE) if formats <= {True} else ONE_SHARE
+    if change.pool is not None:
+        numbers["pool"] = change.pool[1]
+    return {name: share if share.bits else NO_SHARE for name, share in numbers.items()}
+
+
+def take_oldest(
+    lots: Sequence[Lot], amount: int, tag: str = UNTAGGED
+) -> tuple[tuple[Lot, ...], tuple[Lot, ...]]:
+    """Use up `amount` shares, oldest first, those of `tag` before all others; gives what is left and what is gone.
+
+    More than there is takes all there is.
+    """
+    left, gone = {lot.age: lot for lot in lots}, []
+    for lot in sorted(lots, key=lambda lot: (bool(tag) and lot.tag != tag, lot.age)):
+        used = min(amount, lot.shares)
+        if used:
+            gone.append(replace(lot, shares=used))
+            left[lot.age] = replace(lot, shares=lot.shares - used)
+            amount -= used
+    return merged(left.values()), merged(gone)
+
+
+def restated(lots: Sequence[Lot], total: int, block: int) -> tuple[Lot, ...]:
+    """The same lots in the same proportions, made to add up to `total`; nothing known of any of it is one untagged lot."""
+    if sum(lot.shares for lot in lots) == total:
+        return tuple(lots)
+    if not lots:
+        return (Lot(block, 0, UNTAGGED, total),) if total else ()
+    by_name = {f"{place:09d}": lot for place, lot in enumerate(lots)}
+    given = split(total, [(name, lot.shares) for name, lot in by_name.items()])
+    return merged(replace(by_name[name], shares=shares) for name, shares in given)
+
+
+def merged(lots: Iterable[Lot]) -> tuple[Lot, ...]:
+    """Lots of one origin as one, oldest first, without empty ones."""
+    found: dict[tuple[int, int, str], Lot] = {}
+    for lot in lots:
+        before = found.get(lot.age)
+        found[lot.age] = replace(lot, shares=lot.shares + (before.shares if before else 0))
+    return tuple(found[age] for age in sorted(found) if found[age].shares)
