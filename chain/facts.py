@@ -126,11 +126,15 @@ class ShareFact:
 
 @dataclass(frozen=True)
 class HotkeyFact:
-    """From this block on a key is followed on a subnet (None: all), or, if `ended`, no longer; a swap did it."""
+    """From this block on a key is followed on a subnet (None: all), or, if `ended`, no longer; a swap did it.
+
+    `abandoned_by` is the coldkey whose swap left stake on a key that has no owner since.
+    """
 
     hotkey: str
     netuid: int | None
     swapped_from: str
+    abandoned_by: str = ""
     ended: bool = False
 
 

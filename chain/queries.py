@@ -59,7 +59,7 @@ def named_hotkeys() -> QuerySet[Hotkey]:
 def followed_after(block: int) -> list[Following]:
     """Our hotkeys and the subnets they are ours on, in the state after `block`."""
     rows = FollowedHotkey.objects.filter(blocks__contains=block).order_by("hotkey__address", "netuid")
-    return [Following(*row) for row in rows.values_list("hotkey__address", "netuid")]
+    return [Following(*row) for row in rows.values_list("hotkey__address", "netuid", "abandoned_by")]
 
 
 def stored_runtimes() -> dict[int, str]:

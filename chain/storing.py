@@ -173,7 +173,8 @@ def _yield(number: int, fact: YieldFact) -> Yield:
 
 def _store_hotkeys(number: int, changes: Sequence[HotkeyFact]) -> None:
     """Begin and end what is followed from the state after block `number` on."""
-    for change in changes:
+    # What ends makes room for what begins.
+    for change in sorted(changes, key=lambda change: not change.ended):
         origin = Hotkey.objects.filter(address=change.swapped_from).first()
         hotkey, _ = Hotkey.objects.get_or_create(
             address=change.hotkey,
@@ -183,12 +184,16 @@ def _store_hotkeys(number: int, changes: Sequence[HotkeyFact]) -> None:
                 "label": origin.label if origin else "",
             },
         )
-        running = FollowedHotkey.objects.filter(hotkey=hotkey, netuid=change.netuid, blocks__upper_inf=True)
+        running = FollowedHotkey.objects.filter(
+            hotkey=hotkey, netuid=change.netuid, abandoned_by=change.abandoned_by, blocks__upper_inf=True
+        )
         if change.ended:
             for row in running:
                 FollowedHotkey.objects.filter(pk=row.pk).update(blocks=(row.blocks.lower, number))
         elif not running.exists():
-            FollowedHotkey.objects.create(hotkey=hotkey, netuid=change.netuid, blocks=(number, None))
+            FollowedHotkey.objects.create(
+                hotkey=hotkey, netuid=change.netuid, abandoned_by=change.abandoned_by, blocks=(number, None)
+            )
 
 
 def _block(facts: BlockFacts) -> Block:

@@ -70,6 +70,12 @@ class FollowedHotkey(models.Model):
     hotkey = models.ForeignKey(Hotkey, on_delete=models.PROTECT, related_name="followed")
     netuid = models.PositiveIntegerField(null=True)
     blocks = BigIntegerRangeField()
+    abandoned_by = models.CharField(
+        max_length=ADDRESS_LENGTH,
+        blank=True,
+        default="",
+        help_text="Coldkey whose swap left stake on the key and no owner: until it is taken up again, it earns nothing.",
+    )
 
     class Meta:
         ordering = ["hotkey", "netuid", "blocks"]

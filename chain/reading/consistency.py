@@ -137,15 +137,22 @@ def _last_step(steps: Mapping[int, int], netuid: int) -> str:
     return f"last had an epoch in block {steps[netuid]}" if netuid in steps else "does not exist"
 
 
-def check_owners(number: int, owners: Mapping[str, str], holdings: Holdings, events: Iterable[Event]) -> None:
-    """Prove that a key with stake has an owner.
+def check_owners(
+    number: int,
+    owners: Mapping[str, str],
+    holdings: Holdings,
+    events: Iterable[Event],
+    had_one: Callable[[str], bool],
+) -> None:
+    """Prove that a key with stake has an owner, but where a swap left it without.
 
     :param owners: of each of our keys after the block, where it has one.
     :param holdings: before the block.
+    :param had_one: whether a key had an owner before the block.
     :raises SourceError: naming the key.
     """
     if any(event.is_a(SUBTENSOR, *OWNER_EVENTS) for event in events):
         return
     for hotkey in sorted({hotkey for (hotkey, _), held in holdings.items() if held}):
-        if hotkey not in owners:
+        if hotkey not in owners and had_one(hotkey):
             raise SourceError(f"block {number}: {hotkey} has stake and no owner")

@@ -49,7 +49,7 @@ from chain.runtimes.eras import Era, RootDividends, era_of, pricing_of
 from chain.runtimes.event_values import named
 from chain.stake.changes import beside_stake_events, telling_extrinsics, touched
 from chain.stake.events import stake_events
-from chain.stake.hotkeys import Following, addresses, after_swaps, on_subnet, swaps
+from chain.stake.hotkeys import Following, addresses, after_swaps, on_subnet, swaps, taken_up
 from chain.stake.movements import (
     of_coldkeys,
     our_legs,
@@ -213,10 +213,9 @@ class ChainReader:
                 holdings = self._step_holdings(step)
                 step.facts.shares = differences(self.holdings, holdings)
                 self._check(step)
-                settle_refunds(self._source, step, self.holdings, holdings)
-                add_stake_events(
-                    self._source, step, self.holdings, holdings, lambda: self._owners_around(step)
-                )
+                before = self.holdings | step.joined
+                settle_refunds(self._source, step, before, holdings)
+                add_stake_events(self._source, step, before, holdings, lambda: self._owners_around(step))
                 if not step.migrated and not step.swaps:
                     silent = {(leg.hotkey, leg.netuid) for leg in step.facts.stake_events if leg.derived}
                     step.facts.doubts += contradicted(epoch_block, silent)
@@ -303,7 +302,10 @@ class ChainReader:
         """Hold what the node said of the block against itself and the next."""
         number = step.facts.number
         if not step.migrated:
-            check_owners(number, self._owners_after(step), self.holdings, step.events)
+            owners = self._owners_after(step)
+            check_owners(
+                number, owners, self.holdings, step.events, lambda hotkey: self._had_owner(step, hotkey)
+            )
         self._check_next(step)
 
     def _check_next(self, step: Step) -> None:
@@ -382,7 +384,19 @@ class ChainReader:
         told = {(leg.hotkey, leg.netuid, leg.coldkey) for leg in step.legs}
         positions, coldkeys = beside_stake_events(step.events, step.extrinsics)
         step.beside = positions | {at for at in step.touched if at[2] in coldkeys}
-        ours = [(hotkey, netuid) for netuid in step.epochs for hotkey in on_subnet(self.following, netuid)]
+        # What a swap brings under the name of a key that has no stake is the other's: it earned nothing itself.
+        idle = {
+            (new, netuid)
+            for (_, netuid), new in renamed.items()
+            if not self.holdings.get((new, netuid)) and not self.holdings.get((new, ROOT))
+        }
+        every = {(hotkey, netuid) for netuid in step.epochs for hotkey in self.hotkeys} - idle
+        ours = [
+            (hotkey, netuid)
+            for netuid in step.epochs
+            for hotkey in on_subnet(self.following, netuid)
+            if (hotkey, netuid) in every
+        ]
         block = EpochBlock(
             number=step.facts.number,
             era=step.era,
@@ -390,12 +404,7 @@ class ChainReader:
             decoder=step.decoder,
             netuids=step.epochs,
             pairs=ours,
-            others=[
-                (hotkey, netuid)
-                for netuid in step.epochs
-                for hotkey in self.hotkeys
-                if (hotkey, netuid) not in ours
-            ],
+            others=sorted(every - set(ours)),
             events=step.events,
             legs=step.legs,
             holdings=self.holdings,
@@ -464,12 +473,25 @@ class ChainReader:
             return self._owners
         return self._owners_in(step.before, self.hotkeys)
 
+    def _had_owner(self, step: Step, hotkey: str) -> bool:
+        """Whether one of our keys had an owner before the block, read only where the reader does not know them."""
+        return hotkey in (self._owners or self._owners_in(step.before, self.hotkeys))
+
     # --- positions ------------------------------------------------------------------------------------
 
     def _step_holdings(self, step: Step) -> Holdings:
+        """Shares after the block, of the keys that are ours then."""
+        holdings = self._holdings_after(step)
+        self._follow(step, holdings)
+        if step.following == self.following:
+            return holdings
+        hotkeys = set(addresses(step.following))
+        return {pool: holders for pool, holders in holdings.items() if pool[0] in hotkeys}
+
+    def _holdings_after(self, step: Step) -> Holdings:
         """Shares after the block: those touched are read, the rest carried, the sums proved."""
         if step.swaps:
-            return self._swap_hotkeys(step)
+            return read_holdings(self._source, sorted(step.followed), step.after, safe_float=step.safe_float)
         if self._must_enumerate(step):
             return self._enumerate(step.after, step.era)
         pools = {(hotkey, netuid) for hotkey, netuid, _ in step.touched}
@@ -511,24 +533,44 @@ class ChainReader:
             or step.marks.hotkeys & set(self.hotkeys)
         )
 
-    def _swap_hotkeys(self, step: Step) -> Holdings:
-        """Follow our keys through the block's swaps and read all their holders."""
-        step.following = after_swaps(
-            self.following,
-            step.swaps,
-            lambda hotkey: step.after.account(keys.by_hotkey("Owner", hotkey)) is not None,
-        )
+    def _follow(self, step: Step, holdings: Holdings) -> None:
+        """Follow our keys through the block's swaps, and those that a swap left without an owner to who takes them up."""
+        step.following, lost = taken_up(self.following, self._owners_in(step.after, self.hotkeys))
+        step.lost = {one.hotkey for one in lost}
+        step.facts.doubts += [
+            f"block {step.facts.number}: {one.hotkey}, which a swap of {one.abandoned_by} left without an owner, is now "
+            f"{owner}'s, so it is followed no longer. If that coldkey is yours, what the key earns from here on is missing"
+            for one, owner in sorted(lost.items())
+        ]
+        if step.swaps:
+            step.following = after_swaps(
+                step.following,
+                step.swaps,
+                lambda hotkey: step.after.account(keys.by_hotkey("Owner", hotkey)) is not None,
+                lambda hotkey: self._is_left(step, hotkey, holdings),
+            )
+            if joined := sorted(set(addresses(step.following)) - set(self.hotkeys)):
+                step.joined = read_holdings(self._source, joined, step.before, safe_float=step.safe_float)
         origin = {swap.new: swap.old for swap in step.swaps}
         step.facts.hotkeys = [
-            HotkeyFact(one.hotkey, one.netuid, origin.get(one.hotkey, ""))
+            HotkeyFact(
+                one.hotkey,
+                one.netuid,
+                "" if one.abandoned_by else origin.get(one.hotkey, ""),
+                one.abandoned_by,
+            )
             for one in sorted(step.following - self.following, key=str)
         ] + [
-            HotkeyFact(one.hotkey, one.netuid, "", ended=True)
+            HotkeyFact(one.hotkey, one.netuid, "", one.abandoned_by, ended=True)
             for one in sorted(self.following - step.following, key=str)
         ]
-        return read_holdings(
-            self._source,
-            addresses(step.following),
-            step.after,
-            safe_float=step.safe_float,
+
+    def _is_left(self, step: Step, hotkey: str, holdings: Holdings) -> bool:
+        """Whether a swap left stake on a key: more than what is floored away of each holder who is moved."""
+        left = {pool: holders for pool, holders in holdings.items() if pool[0] == hotkey}
+        values = {pool: keys.by_hotkey_netuid("TotalHotkeyAlpha", *pool) for pool in left}
+        load(self._source, (step.after, values.values()))
+        return any(
+            step.after.amount(values[pool]) > len(left[pool].keys() | self.holdings.get(pool, {}).keys())
+            for pool in left
         )

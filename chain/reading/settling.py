@@ -165,6 +165,7 @@ def _silent_legs(source: Source, step: Step, before: Holdings, after: Holdings) 
     """Stake that came or went without a stake event, valued and named."""
     pools = {(change.hotkey, change.netuid) for change in step.facts.shares}
     pools |= {(leg.hotkey, leg.netuid) for leg in step.legs} | {(at[0], at[1]) for at in step.credited}
+    pools = {pool for pool in pools if pool[0] not in step.lost}
     blocks = _pool_blocks(source, step, pools, before, after) if pools else []
     changes = [change for block in blocks for change in untold_changes(block)]
     step.facts.doubts += [

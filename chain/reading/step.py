@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from chain.earnings.yields import Made
 from chain.facts import BlockFacts, Position, StakeEventFact
-from chain.pools.holdings import Pool
+from chain.pools.holdings import Holdings, Pool
 from chain.runtimes.decoding import Decoder, Event, Extrinsic
 from chain.runtimes.eras import Era
 from chain.stake.changes import Touched
@@ -46,6 +46,10 @@ class Step:
     unsure: set[Position] = field(default_factory=set)
     """Positions that an epoch credited, or a limit gave back to, by an amount that nothing tells."""
     proved: dict[Pool, Proved] = field(default_factory=dict)
+    joined: Holdings = field(default_factory=dict)
+    """Shares before the block on keys that are ours after it and were not before."""
+    lost: set[str] = field(default_factory=set)
+    """Keys that are a stranger's after the block."""
 
     @property
     def spec_version(self) -> int:

@@ -1,24 +1,27 @@
 """Which keys are ours, on which subnets, and how swaps hand that on. Pure.
 
 A key that staff named counts on every subnet. `HotkeySwapped` hands all of it to the new key, `HotkeySwappedOnSubnet`
-one subnet. The old key stays ours as long as the chain names an owner for it, since delegators may have stayed on it.
+one subnet; a swap on root hands on what root stake earns, which is on every subnet. The old key stays ours as long as the
+chain names an owner for it, since delegators may have stayed on it. One that a swap left with stake and without an owner
+earns nothing until somebody takes it up again: ours if that is the coldkey which left it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from chain.keys import SUBTENSOR
+from chain.keys import ROOT, SUBTENSOR
 from chain.runtimes.decoding import Event
 from chain.runtimes.event_values import named
 
 
 class Following(NamedTuple):
-    """A key we follow; `netuid` None stands for every subnet."""
+    """A key we follow; `netuid` None stands for every subnet. `abandoned_by` left it without an owner: a coldkey of ours."""
 
     hotkey: str
     netuid: int | None = None
+    abandoned_by: str = ""
 
 
 class Swap(NamedTuple):
@@ -51,25 +54,58 @@ def addresses(following: Iterable[Following]) -> list[str]:
 
 def on_subnet(following: Iterable[Following], netuid: int) -> list[str]:
     """The keys that are ours on a subnet."""
-    return sorted({one.hotkey for one in following if one.netuid in (None, netuid)})
+    return sorted({one.hotkey for one in following if one.netuid in (None, netuid) and not one.abandoned_by})
 
 
 def after_swaps(
-    following: Iterable[Following], made: Iterable[Swap], is_owned: Callable[[str], bool]
+    following: Iterable[Following],
+    made: Iterable[Swap],
+    is_owned: Callable[[str], bool],
+    has_stake: Callable[[str], bool],
 ) -> frozenset[Following]:
     """The keys followed after a block.
 
     :param is_owned: whether the chain names an owner for a key after the block.
+    :param has_stake: whether more than dust is staked on it then.
     """
     ours = set(following)
     for swap in made:
-        for one in [one for one in ours if one.hotkey == swap.old]:
+        for one in [one for one in ours if one.hotkey == swap.old and not one.abandoned_by]:
             if swap.netuid is None:
                 ours.add(Following(swap.new, one.netuid))
                 if not is_owned(swap.old):
                     ours.discard(one)
+                    if has_stake(swap.old):
+                        ours.add(one._replace(abandoned_by=swap.coldkey))
             elif one.netuid in (None, swap.netuid):
-                ours.add(Following(swap.new, swap.netuid))
-    # A key followed everywhere needs no mention of single subnets.
-    everywhere = {one.hotkey for one in ours if one.netuid is None}
-    return frozenset(one for one in ours if one.netuid is None or one.hotkey not in everywhere)
+                ours.add(Following(swap.new, None if swap.netuid == ROOT else swap.netuid))
+    return _simplest(ours)
+
+
+def taken_up(
+    following: Iterable[Following], owners: Mapping[str, str]
+) -> tuple[frozenset[Following], dict[Following, str]]:
+    """The keys followed once abandoned ones have owners again, and those of them that strangers own, with whom.
+
+    :param owners: of each key after the block, where it has one.
+    """
+    ours, lost = set(following), dict[Following, str]()
+    for one in [one for one in ours if one.abandoned_by and one.hotkey in owners]:
+        ours.discard(one)
+        if owners[one.hotkey] == one.abandoned_by:
+            ours.add(one._replace(abandoned_by=""))
+        elif not any(other.hotkey == one.hotkey for other in ours):
+            lost[one] = owners[one.hotkey]
+    return _simplest(ours), lost
+
+
+def _simplest(ours: set[Following]) -> frozenset[Following]:
+    """A key followed everywhere needs no mention of single subnets, one that is ours none of having been abandoned."""
+    active = {one.hotkey for one in ours if not one.abandoned_by}
+    everywhere = {one.hotkey for one in ours if one.netuid is None and not one.abandoned_by}
+    return frozenset(
+        one
+        for one in ours
+        if (one.netuid is None or one.hotkey not in everywhere)
+        and (not one.abandoned_by or one.hotkey not in active)
+    )

@@ -14,11 +14,13 @@ import pytest
 
 from chain import keys
 from chain.facts import BlockFacts, HotkeyFact, StakeEventFact
+from chain.reading.reader import ChainReader
 from chain.stake.hotkeys import Following
 from chain.state import UnsupportedEvent
 from chain.tests.followed import ERAS, ROOT, TAO, Followed, eras, of
 from chain.tests.model import World, calls
 from chain.tests.model.stake import subnet_account
+from chain.tests.test_every_move import moved_otherwise
 
 
 def moved(facts: BlockFacts, cause: str) -> tuple[list[StakeEventFact], list[StakeEventFact]]:
@@ -34,6 +36,14 @@ def epoch(follow: Followed, hotkey: str) -> BlockFacts:
     facts = follow.block()
     assert {(fact.hotkey, fact.side) for fact in facts.yields} == {(hotkey, "ALPHA"), (hotkey, "ROOT")}
     return facts
+
+
+def epoch_of(
+    follow: Followed, hotkey: str, *, alpha: int = 123_456_789_123, root: int = 54_321_987_654
+) -> dict[str, int]:
+    """The takes of an epoch of a hotkey, by side."""
+    follow.epoch(alpha={hotkey: alpha}, root={hotkey: root})
+    return {fact.side: fact.take_rao for fact in follow.block().yields}
 
 
 def keeping(specs: Sequence[int]) -> pytest.MarkDecorator:
@@ -107,12 +117,19 @@ def test_scenario_18_a_hotkey_swapped_everywhere_is_followed(spec: int, keep: bo
     }
     follow.chain.swap_hotkey(old, new, keep_stake=keep)
     facts = follow.block()
-    assert facts.hotkeys == [HotkeyFact(new, None, old), HotkeyFact(old, None, "", ended=True)]
-    assert follow.reader.following == {Following(new), Following(follow.hotkeys[1])}
+    gone = HotkeyFact(old, None, "", ended=True)
+    stayed = HotkeyFact(old, None, "", abandoned_by=follow.owner)
+    assert set(facts.hotkeys) == {HotkeyFact(new, None, old), gone, *([stayed] if keep else [])}
+    assert follow.reader.following == {
+        Following(new),
+        Following(follow.hotkeys[1]),
+        *([Following(old, None, follow.owner)] if keep else []),
+    }
     left, came = moved(facts, "HOTKEY_SWAP")
     assert facts.conversions == []
     if keep:
         # Whoever stayed holds on to a key that is nobody's now.
+        assert (left, came) == ([], [])
         assert (new, follow.netuid) not in follow.reader.holdings
     else:
         for legs, hotkey, other in ((left, old, new), (came, new, old)):
@@ -168,6 +185,131 @@ def test_scenario_18_a_hotkey_swapped_in_the_block_of_an_epoch_loses_no_take(spe
     facts = follow.block()
     assert {(fact.hotkey, fact.side) for fact in facts.yields} == {(old, "ALPHA"), (old, "ROOT")}
     epoch(follow, new)
+
+
+@eras(277)
+def test_scenario_18_a_key_swapped_on_root_hands_on_what_root_earns_everywhere(spec: int) -> None:
+    """Root stake earns on every subnet, so a key that took it over is ours wherever it comes to earn."""
+    follow = Followed(spec)
+    old, new = follow.hotkey, follow.newcomer("new hotkey")
+    follow.chain.swap_hotkey(old, new, ROOT)
+    facts = follow.block()
+    assert facts.hotkeys == [HotkeyFact(new, None, old)]
+    follow.chain.submit(follow.owner, calls.register_neuron(follow.netuid, new))
+    follow.block()
+    follow.epoch(alpha={old: 123_456_789_123, new: 0}, root={new: 54_321_987_654})
+    facts = follow.block()
+    assert {(fact.hotkey, fact.side) for fact in facts.yields} == {(old, "ALPHA"), (new, "ROOT")}
+
+
+def keep_everything(spec: int) -> tuple[Followed, str, str]:
+    """A key swapped on all subnets whose stake stays: it has no owner any more."""
+    follow = Followed(spec)
+    old, new = follow.hotkey, follow.newcomer("new hotkey")
+    before = {pool: dict(held) for pool, held in follow.reader.holdings.items() if pool[0] == old}
+    follow.chain.swap_hotkey(old, new, keep_stake=True)
+    facts = follow.block()
+    assert facts.stake_events == [], "everybody's stake is where it was"
+    assert {pool: held for pool, held in follow.reader.holdings.items() if pool[0] == old} == before
+    abandoned = Following(old, None, follow.owner)
+    assert follow.reader.following == {Following(new), abandoned, Following(follow.hotkeys[1])}
+    assert set(facts.hotkeys) == {
+        HotkeyFact(new, None, old),
+        HotkeyFact(old, None, "", ended=True),
+        HotkeyFact(old, None, "", abandoned_by=follow.owner),
+    }
+    return follow, old, new
+
+
+@eras(391)
+def test_scenario_18_stake_that_a_swap_left_behind_is_seen_and_the_key_taken_up_again(spec: int) -> None:
+    follow, old, new = keep_everything(spec)
+    leaver = follow.nominators(hotkey=old)[0]
+    follow.chain.submit(leaver, calls.remove_stake_full(old, follow.netuid))
+    follow.chain.add_stake(follow.newcomer("staker"), new, follow.netuid, 9 * TAO)
+    assert epoch_of(follow, new, root=0).keys() == {"ALPHA"}
+    follow.chain.silently(partial(own, hotkey=old, coldkey=follow.owner))
+    facts = follow.block()
+    assert facts.hotkeys == [
+        HotkeyFact(old, None, ""),
+        HotkeyFact(old, None, "", abandoned_by=follow.owner, ended=True),
+    ]
+    assert follow.reader.following == {Following(new), Following(old), Following(follow.hotkeys[1])}
+    assert epoch_of(follow, old).keys() == {"ALPHA", "ROOT"}
+    follow.chain.remove_stake(follow.owner, old, follow.netuid, 3 * TAO)
+    assert [sale.alpha_rao for sale in follow.block().conversions] == [3 * TAO]
+
+
+@eras(391)
+def test_scenario_18_a_key_that_a_stranger_takes_up_is_not_ours(spec: int) -> None:
+    follow, old, new = keep_everything(spec)
+    stranger = follow.newcomer("stranger")
+    follow.chain.silently(partial(own, hotkey=old, coldkey=stranger))
+    follow.doubtful = True
+    facts = follow.block()
+    [doubt] = facts.doubts
+    assert f"{old}, which a swap of {follow.owner} left without an owner, is now {stranger}'s" in doubt
+    assert facts.hotkeys == [HotkeyFact(old, None, "", abandoned_by=follow.owner, ended=True)]
+    assert follow.reader.following == {Following(new), Following(follow.hotkeys[1])}
+    assert old not in {pool[0] for pool in follow.reader.holdings}
+    follow.doubtful = False
+    follow.epoch(alpha={old: 123_456_789_123}, root={})
+    assert follow.block().yields == []
+
+
+@eras(391)
+def test_scenario_18_staff_may_name_a_key_that_a_swap_has_left_without_an_owner(spec: int) -> None:
+    follow, old, new = keep_everything(spec)
+    reader = ChainReader(follow.chain.source, [old, new], 42, decoders=follow.chain.decoder_for)
+    reader.start_from_chain(follow.chain.number)
+    follow.chain.add_stake(follow.newcomer("staker"), new, follow.netuid, 9 * TAO)
+    number = follow.chain.produce()
+    assert [leg.hotkey for leg in reader.read_block(number).stake_events] == [new]
+
+
+@pytest.mark.parametrize("where", ["everywhere", "one subnet"])
+@keeping([spec for spec in ERAS if spec >= 277])
+def test_scenario_18_a_key_swapped_for_one_that_has_stakers_already(
+    spec: int, keep: bool | None, where: str
+) -> None:
+    """Only what came from the old key is told to have come; on other subnets and of other stakers nothing is."""
+    follow = Followed(spec)
+    old, new = follow.hotkey, follow.newcomer("second hotkey")
+    follow.chain.silently(partial(own, hotkey=new, coldkey=follow.owner))
+    follow.block()
+    only_new, both = follow.newcomer("of the new"), follow.nominators()[0]
+    for coldkey, netuid in (
+        *((coldkey, follow.netuid) for coldkey in (only_new, both, follow.owner)),
+        *((coldkey, follow.netuids[2]) for coldkey in (only_new, both)),
+    ):
+        follow.chain.add_stake(coldkey, new, netuid, 700 * TAO)
+    follow.block()
+    follow.chain.swap_hotkey(old, new, follow.netuid if where == "one subnet" else None, keep_stake=keep)
+    follow.blurred = True
+    facts = follow.block()
+    assert not moved_otherwise(follow.chain, facts, set(follow.reader.hotkeys))
+    if keep or where == "one subnet":
+        assert {leg.netuid for leg in facts.stake_events} <= {follow.netuid}
+    assert follow.reader.holdings[new, follow.netuids[2]].keys() >= {only_new, both}
+
+
+@keeping([spec for spec in ERAS if spec >= 277])
+def test_scenario_18_a_key_swapped_for_another_of_ours_in_the_block_of_an_epoch(
+    spec: int, keep: bool | None
+) -> None:
+    """What the epoch wrote of the old key stands under the new one, which earned nothing."""
+    follow = Followed(spec)
+    old, new = follow.hotkey, follow.newcomer("second hotkey")
+    follow.chain.silently(partial(own, hotkey=new, coldkey=follow.owner))
+    follow.block()
+    reader = ChainReader(follow.chain.source, [*follow.hotkeys, new], 42, decoders=follow.chain.decoder_for)
+    reader.start_from_chain(follow.chain.number)
+    follow.chain.swap_hotkey(old, new, keep_stake=keep)
+    follow.epoch(alpha={old: 123_456_789_123}, root={old: 54_321_987_654})
+    number = follow.chain.produce()
+    facts = reader.read_block(number)
+    truth = {(one.hotkey, one.side, one.take_rao) for one in follow.truth(number)}
+    assert {(fact.hotkey, fact.side, fact.take_rao) for fact in facts.yields} == truth
 
 
 # --- 19. Subnets that end and begin -----------------------------------------------------------------------------------

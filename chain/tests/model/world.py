@@ -242,7 +242,8 @@ class World:
         if old not in self.tracked or self.tracked.get(new, frozenset()) is None:
             return
         before = self.tracked[old]
-        if netuid is None and before is None:
+        if (netuid is None and before is None) or (netuid == ROOT and (before is None or ROOT in before)):
+            # Root stake earns on every subnet.
             self.tracked[new] = None
             return
         gained = before if netuid is None else frozenset({netuid}) if before is None else before & {netuid}
