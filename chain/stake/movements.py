@@ -26,6 +26,8 @@ from chain.stake.limit_orders import order_legs
 # Whoever leaves a pool leaves less than a rao to the others; so little is no change of stake.
 _ROUNDING_RAO = 10
 _COARSE_RAO = 1_000
+# Shares of one pool that differ in worth by less than this part differ by roundings.
+_PRICE_PARTS = 1_000_000
 
 
 def our_legs(
@@ -124,7 +126,9 @@ def untold_changes(block: PoolBlock) -> list[ShareChange]:
     paid = _after_credits(block)
     then = PoolState(paid.value, denominator_of(paid))
     end = block.after if block.after.denominator.bits else then
-    if block.is_told and then.denominator.bits and then.value > end.value:
+    # In a pool that was all but empty within the block, a rao left over made shares worth something else.
+    apart = block.rewritten or not _same_price(then, end)
+    if block.is_told and not apart and then.value > end.value:
         end = then
     moved: dict[str, int] = defaultdict(int)
     for leg in block.legs:
@@ -135,7 +139,7 @@ def untold_changes(block: PoolBlock) -> list[ShareChange]:
     found = []
     for coldkey in sorted({*block.changed, *moved, *credited}):
         was, now = _share_in(paid, coldkey, block.shares), block.shares_after.get(coldkey, NO_SHARE)
-        worth = _worth(then if block.rewritten else end, was), _worth(end, now)
+        worth = _worth(then if apart else end, was), _worth(end, now)
         gained = _whole(*worth) - moved.get(coldkey, 0)
         told = coldkey in moved or coldkey in credited or block.rewritten
         # Dust of whoever left is deleted to the last rao.
@@ -161,6 +165,15 @@ def _worth(pool: PoolState, share: Share) -> Fraction:
     """What a share is worth in rao, not rounded: what differs by a rao is not to be lost in two floors."""
     of = weights({"all": pool.denominator, "": share})
     return Fraction(pool.value * of[""], of["all"]) if of["all"] else Fraction(0)
+
+
+def _same_price(one: PoolState, other: PoolState) -> bool:
+    """Whether a share is worth the same in both but for what roundings leave, or one of them has none."""
+    of = weights({"one": one.denominator, "other": other.denominator})
+    if not all(of.values()) or not one.value or not other.value:
+        return True
+    crossed = one.value * of["other"], other.value * of["one"]
+    return abs(crossed[0] - crossed[1]) * _PRICE_PARTS <= max(crossed)
 
 
 def _within_epoch(leg: StakeEventFact) -> bool:

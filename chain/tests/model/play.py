@@ -184,13 +184,28 @@ class Hand:
     def _fresh(self, kind: str) -> str:
         return self.chain.address(f"{kind} of block {self.world.number}")
 
+    def _spare(self) -> str:
+        """A second key of the owner of this one, which people may stake on before it takes its place."""
+        return self.chain.address(f"spare of {self.world.owner_of(self.hotkey)}")
+
+    def spare(self) -> None:
+        """The owner registers a second key nowhere; once it is known, somebody stakes on it."""
+        owner, spare = self.world.owner.get(self.hotkey), self._spare()
+        if self.world.owner_of(spare) is None:
+            self.chain.silently(lambda world: world.owner.put(spare, owner))
+        else:
+            self._send(calls.add_stake(spare, self.netuid, self.tao()))
+
+    def _new_key(self) -> str:
+        return self.rng.choice([self._fresh("hotkey"), self._spare()])
+
     def swap_hotkey(self) -> None:
         keep = self.rng.choice([None, False, True]) if self.world.rules.keep_stake else None
-        self.chain.swap_hotkey(self.hotkey, self._fresh("hotkey"), keep_stake=keep)
+        self.chain.swap_hotkey(self.hotkey, self._new_key(), keep_stake=keep)
 
     def swap_hotkey_on_subnet(self) -> None:
         keep = self.rng.choice([None, False, True]) if self.world.rules.keep_stake else None
-        self.chain.swap_hotkey(self.hotkey, self._fresh("hotkey"), self.netuid, keep_stake=keep)
+        self.chain.swap_hotkey(self.hotkey, self._new_key(), self.netuid, keep_stake=keep)
 
     def swap_coldkey(self) -> None:
         new = self._fresh("coldkey")
@@ -257,6 +272,7 @@ KINDS: dict[str, tuple[float, int, int, Callable[[Hand], None]]] = {
     "evm": (0.2, 0, NEVER, Hand.evm),
     "order": (0.5, 423, NEVER, Hand.order),
     "batched_orders": (0.5, 423, NEVER, Hand.batched_orders),
+    "spare": (0.3, 0, NEVER, Hand.spare),
     "swap_hotkey": (0.02, 0, NEVER, Hand.swap_hotkey),
     "swap_hotkey_on_subnet": (0.02, 277, NEVER, Hand.swap_hotkey_on_subnet),
     "swap_coldkey": (0.08, 0, NEVER, Hand.swap_coldkey),

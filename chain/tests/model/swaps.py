@@ -23,6 +23,11 @@ def swap_hotkey(
         raise Refused("swapping on one subnet is not possible on this runtime")
     if keep_stake and not world.rules.keep_stake:
         raise Refused("keeping stake is not possible on this runtime")
+    netuids = [netuid] if netuid is not None else [ROOT, *world.netuids()]
+    if any(world.uids.has(each, new) for each in netuids):
+        raise Refused("HotKeyAlreadyRegisteredInSubNet")
+    if world.rules.spec >= 401 and ROOT in netuids and _stands_on_root(world, new):
+        raise Refused("NewHotKeyNotCleanForRootSwap")
     world.follow_swap(old, new, netuid)
     if netuid is None:
         world.owner.remove(old)
@@ -33,7 +38,6 @@ def swap_hotkey(
             world.delegates.put(new, take)
     else:
         world.owner.put(new, coldkey)
-    netuids = [netuid] if netuid is not None else [ROOT, *world.netuids()]
     for each in netuids:
         _swap_on_subnet(world, old, new, each, keep_stake)
     if netuid is None and not keep_stake:
@@ -45,6 +49,14 @@ def swap_hotkey(
         world.deposit("HotkeySwapped", values)
     else:
         world.deposit("HotkeySwappedOnSubnet", {**values, "netuid": netuid})
+
+
+def _stands_on_root(world: World, hotkey: str) -> bool:
+    return bool(
+        world.claimable.get(hotkey)
+        or world.pools.value.get(hotkey, ROOT)
+        or any(key[1] == hotkey for key, _ in world.claimed.items(ROOT))
+    )
 
 
 def _swap_on_subnet(world: World, old: str, new: str, netuid: int, keep_stake: bool) -> None:
