@@ -128,7 +128,7 @@ class ShareFact:
 class HotkeyFact:
     """From this block on a key is followed on a subnet (None: all), or, if `ended`, no longer; a swap did it.
 
-    `abandoned_by` is the coldkey whose swap left stake on a key that has no owner since.
+    `abandoned_by` is the coldkey whose swap left the key, which has no owner since.
     """
 
     hotkey: str

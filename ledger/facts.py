@@ -64,7 +64,8 @@ class Holders:
 def holders_of(source: Yield, holders: Holders | None = None) -> list[tuple[str, int]]:
     """List (coldkey, weight) of those who held a yield's pool when it was earned: after the parent block.
 
-    Weights are the shares as integers of one scale (:func:`chain.pools.shares.weights`).
+    Weights are the shares as integers of one scale (:func:`chain.pools.shares.weights`). Where nobody held any, as in the
+    first epoch of a child key on which nobody has staked, no delegator earned it: it is all the owner's.
 
     Who earned an imported yield is given instead, and the amounts are their weights.
 
@@ -81,7 +82,7 @@ def holders_of(source: Yield, holders: Holders | None = None) -> list[tuple[str,
             f"{_where(source)}: the {len(found)} known holders have {total} share bits, "
             f"the pool has {source.share_total}"
         )
-    return list(weights(shares).items())
+    return list(weights(shares).items()) or [(source.owner, 1)]
 
 
 def shares_of(source: Yield, holders: Holders | None = None) -> list[tuple[str, int]]:

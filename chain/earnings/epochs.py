@@ -33,6 +33,8 @@ from chain.stake.movements import value_keys
 from chain.state import State
 
 _INCENTIVES_NAMED_FROM = 315
+# Until here every subnet accrues; the first block of this runtime says since when each does.
+_STARTED_FROM = 257
 # From here on an epoch hands a subnet to whoever has the most conviction, before it pays the owner's cut.
 _OWNER_CHANGES_IN_EPOCH_FROM = 425
 # Subnets beyond it are numbers of mechanisms: mechanism × 4096 + netuid (`get_mechanism_storage_index`).
@@ -297,7 +299,8 @@ def _owner_cuts(block: EpochBlock, hotkey: str, netuid: int) -> list[tuple[str, 
         enabled = block.spec_version < 411 or block.before.number(
             keys.by_netuid("OwnerCutEnabled", netuid)
         ) in (None, 1)
-        if enabled and block.before.number(keys.by_netuid("FirstEmissionBlockNumber", netuid)) is not None:
+        first = block.before.number(keys.by_netuid("FirstEmissionBlockNumber", netuid))
+        if enabled and (first is not None or block.spec_version <= _STARTED_FROM):
             cut_u16 = block.before.number(keys.OWNER_CUT)
             if cut_u16 is None:
                 cut_u16 = block.decoder.default_u16(SUBTENSOR, "SubnetOwnerCut")

@@ -119,14 +119,16 @@ def pool_change(block: EpochBlock, hotkey: str, netuid: int, coldkeys: Collectio
 
 
 def _silent_rao(block: EpochBlock, legs: Collection[StakeEventFact], after: PoolState) -> int:
-    """What at most left a pool without an event: fees in alpha, or dust of whoever removed stake and holds no rao after."""
+    """What at most left a pool without an event: fees in alpha, or dust of whoever left it, perhaps to come back at once."""
     if legs and any(silent_fees(block.events, block.spec_version)):
         return _SILENT_FEES_RAO_MAX
     if block.spec_version < DUST_DELETED_FROM:
         return 0
     for leg in legs:
         of = weights({"all": after.denominator, "": share(block.after, leg.hotkey, leg.netuid, leg.coldkey)})
-        if not leg.added and after.value * of[""] < max(of["all"], 1):
+        is_out = after.value * of[""] < max(of["all"], 1)
+        came_back = any(one.added and one.coldkey == leg.coldkey for one in legs)
+        if not leg.added and (is_out or came_back):
             return DUST_RAO_MAX
     return 0
 

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='followedhotkey',
             name='abandoned_by',
-            field=models.CharField(blank=True, default='', help_text='Coldkey whose swap left stake on the key and no owner: until it is taken up again, it earns nothing.', max_length=48),
+            field=models.CharField(blank=True, default='', help_text='Coldkey whose swap left the key without an owner: until it is taken up again, it earns nothing.', max_length=48),
         ),
     ]

@@ -74,7 +74,7 @@ class FollowedHotkey(models.Model):
         max_length=ADDRESS_LENGTH,
         blank=True,
         default="",
-        help_text="Coldkey whose swap left stake on the key and no owner: until it is taken up again, it earns nothing.",
+        help_text="Coldkey whose swap left the key without an owner: until it is taken up again, it earns nothing.",
     )
 
     class Meta:

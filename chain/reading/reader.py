@@ -482,8 +482,8 @@ class ChainReader:
     def _step_holdings(self, step: Step) -> Holdings:
         """Shares after the block, of the keys that are ours then."""
         holdings = self._holdings_after(step)
-        self._follow(step, holdings)
-        if step.following == self.following:
+        self._follow(step)
+        if step.following == self.following and not step.swaps:
             return holdings
         hotkeys = set(addresses(step.following))
         return {pool: holders for pool, holders in holdings.items() if pool[0] in hotkeys}
@@ -533,7 +533,7 @@ class ChainReader:
             or step.marks.hotkeys & set(self.hotkeys)
         )
 
-    def _follow(self, step: Step, holdings: Holdings) -> None:
+    def _follow(self, step: Step) -> None:
         """Follow our keys through the block's swaps, and those that a swap left without an owner to who takes them up."""
         step.following, lost = taken_up(self.following, self._owners_in(step.after, self.hotkeys))
         step.lost = {one.hotkey for one in lost}
@@ -547,7 +547,6 @@ class ChainReader:
                 step.following,
                 step.swaps,
                 lambda hotkey: step.after.account(keys.by_hotkey("Owner", hotkey)) is not None,
-                lambda hotkey: self._is_left(step, hotkey, holdings),
             )
             if joined := sorted(set(addresses(step.following)) - set(self.hotkeys)):
                 step.joined = read_holdings(self._source, joined, step.before, safe_float=step.safe_float)
@@ -564,13 +563,3 @@ class ChainReader:
             HotkeyFact(one.hotkey, one.netuid, "", one.abandoned_by, ended=True)
             for one in sorted(self.following - step.following, key=str)
         ]
-
-    def _is_left(self, step: Step, hotkey: str, holdings: Holdings) -> bool:
-        """Whether a swap left stake on a key: more than what is floored away of each holder who is moved."""
-        left = {pool: holders for pool, holders in holdings.items() if pool[0] == hotkey}
-        values = {pool: keys.by_hotkey_netuid("TotalHotkeyAlpha", *pool) for pool in left}
-        load(self._source, (step.after, values.values()))
-        return any(
-            step.after.amount(values[pool]) > len(left[pool].keys() | self.holdings.get(pool, {}).keys())
-            for pool in left
-        )

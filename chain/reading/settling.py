@@ -69,7 +69,7 @@ def add_stake_events(
     # A coldkey swap in the block changes who owns a key; before it the old one may have sold.
     owned_before, owned_after = owners()
     for owned in ({**owned_after, **owned_before}, owned_after):
-        arguments = (step.facts.stake_events, owned, step.events, step.spec_version)
+        arguments = (step.facts.stake_events, owned, step.events, step.spec_version, step.told)
         for sale in conversions(*arguments):
             if sale not in step.facts.conversions:
                 step.facts.conversions.append(sale)

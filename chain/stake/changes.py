@@ -337,6 +337,7 @@ class _Block:
     order_hotkeys: Mapping[int, str]
     silent_fees: Sequence[tuple[str, int, list[tuple[str, int]] | None]]
     removals: frozenset[Position]
+    additions: frozenset[Position]
     payouts: Mapping[Position, int]
     spec_version: int
     migrated: bool
@@ -362,6 +363,7 @@ class _Block:
                 for index, payer, event_index in silent_fees(events, spec_version)
             ],
             removals=frozenset((leg.hotkey, leg.netuid, leg.coldkey) for leg in legs if not leg.added),
+            additions=frozenset((leg.hotkey, leg.netuid, leg.coldkey) for leg in legs if leg.added),
             payouts=payouts(
                 events,
                 {c.position: -c.gained_rao for c in changes if not c.added},
@@ -395,7 +397,7 @@ def _why(block: _Block, change: ShareChange) -> _Why:
                 return _Why(Cause.ALPHA_FEE, block.events[event_index])
         if (
             change.position in block.removals
-            and not change.after_alpha_rao
+            and (not change.after_alpha_rao or change.position in block.additions)
             and -change.gained_rao <= DUST_RAO_MAX
         ):
             return _Why(Cause.DUST)

@@ -274,7 +274,11 @@ def _name_unstaked_into_root(legs: list[StakeEventFact], events: Sequence[Event]
 
 
 def conversions(
-    legs: Sequence[StakeEventFact], owners: dict[str, str], events: Sequence[Event], spec_version: int
+    legs: Sequence[StakeEventFact],
+    owners: dict[str, str],
+    events: Sequence[Event],
+    spec_version: int,
+    told: Sequence[StakeEventFact] = (),
 ) -> list[ConversionFact]:
     """Find where the owner of one of our hotkeys sold alpha: for TAO, or for stake on root.
 
@@ -283,14 +287,19 @@ def conversions(
 
     :param legs: stake events, and what `chain.stake.changes` found beside them.
     :param owners: owner coldkey by hotkey, ours only.
+    :param told: what `stake_events` reads of the block, of all hotkeys, where it is more than `legs`.
     """
     orders = executions(events)
     found = []
     for leg in _owners_removals(legs, owners):
-        into_root = leg.kind == "RESTAKE" and leg.other_netuid == ROOT
+        into_root = _goes_into_root(leg)
         if leg.netuid == ROOT or not leg.alpha_rao or not (into_root or _sold(leg, spec_version)):
             continue
-        tao = _kept_of_order(leg, orders) if leg.cause == Cause.ORDER else leg.tao_rao
+        tao = leg.tao_rao
+        if leg.cause == Cause.ORDER:
+            tao = _kept_of_order(leg, orders)
+        elif into_root and spec_version < FEE_IN_INPUT_ASSET_FROM:
+            tao = _reached_root(leg, told or legs)
         if tao is None:
             continue
         found.append(
@@ -306,6 +315,32 @@ def conversions(
             )
         )
     return found
+
+
+def _goes_into_root(leg: StakeEventFact) -> bool:
+    return leg.kind == "RESTAKE" and leg.other_netuid == ROOT and leg.netuid != ROOT
+
+
+def _reached_root(leg: StakeEventFact, told: Sequence[StakeEventFact]) -> int | None:
+    """What a move into root staked there: until 283 both ends pay half of the fee, the second out of what comes.
+
+    `unstake_all_alpha` stakes what it took from several subnets at once, and without a fee.
+    """
+    place = leg.extrinsic_index, leg.coldkey, leg.other_hotkey
+    into = [one for one in told if _goes_into_root(one) and _reaching(one, one.other_hotkey) == place]
+    came = [one for one in told if one.added and one.netuid == ROOT and _reaching(one, one.hotkey) == place]
+    end = next((one for one in came if one.event_index > leg.event_index), None)
+    if end is None:
+        return None
+    since = max((one.event_index for one in came if one.event_index < leg.event_index), default=-1)
+    shared = [one for one in into if since < one.event_index < end.event_index]
+    if len(shared) < 2:
+        return end.alpha_rao
+    return leg.tao_rao if sum(one.tao_rao or 0 for one in shared) == end.alpha_rao else None
+
+
+def _reaching(leg: StakeEventFact, hotkey: str) -> tuple[int | None, str, str]:
+    return leg.extrinsic_index, leg.coldkey, hotkey
 
 
 def _owners_removals(legs: Sequence[StakeEventFact], owners: dict[str, str]) -> Iterator[StakeEventFact]:
@@ -346,11 +381,16 @@ class Unaccounted:
 
 
 def unaccounted(
-    legs: Sequence[StakeEventFact], owners: dict[str, str], events: Sequence[Event], spec_version: int
+    legs: Sequence[StakeEventFact],
+    owners: dict[str, str],
+    events: Sequence[Event],
+    spec_version: int,
+    told: Sequence[StakeEventFact] = (),
 ) -> list[Unaccounted]:
     """Name what `conversions` had to leave out because the chain does not tell enough. The reader opens a gap for it.
 
     :param legs: as for `conversions`.
+    :param told: as for `conversions`.
     """
     orders = executions(events)
     fees = {event.extrinsic_index for event in events if event.is_a(SUBTENSOR, "TransactionFeePaidWithAlpha")}
@@ -360,6 +400,12 @@ def unaccounted(
         reason = _untold(leg, orders)
         if leg.extrinsic_index in fees and leg.kind == "UNSTAKE" and not leg.cause:
             reason = "part of what the extrinsic unstaked was its fee in alpha, and which part cannot be told"
+        if (
+            _goes_into_root(leg)
+            and spec_version < FEE_IN_INPUT_ASSET_FROM
+            and _reached_root(leg, told or legs) is None
+        ):
+            reason = "it went into root, and no event says how much of it came there"
         if reason:
             found.append(
                 Unaccounted(

@@ -2,8 +2,8 @@
 
 A key that staff named counts on every subnet. `HotkeySwapped` hands all of it to the new key, `HotkeySwappedOnSubnet`
 one subnet; a swap on root hands on what root stake earns, which is on every subnet. The old key stays ours as long as the
-chain names an owner for it, since delegators may have stayed on it. One that a swap left with stake and without an owner
-earns nothing until somebody takes it up again: ours if that is the coldkey which left it.
+chain names an owner for it, since delegators may have stayed on it. One that a swap left without an owner earns nothing
+until somebody takes it up again, for which there is no event: ours if that is the coldkey which left it.
 """
 
 from __future__ import annotations
@@ -61,12 +61,10 @@ def after_swaps(
     following: Iterable[Following],
     made: Iterable[Swap],
     is_owned: Callable[[str], bool],
-    has_stake: Callable[[str], bool],
 ) -> frozenset[Following]:
     """The keys followed after a block.
 
     :param is_owned: whether the chain names an owner for a key after the block.
-    :param has_stake: whether more than dust is staked on it then.
     """
     ours = set(following)
     for swap in made:
@@ -75,8 +73,7 @@ def after_swaps(
                 ours.add(Following(swap.new, one.netuid))
                 if not is_owned(swap.old):
                     ours.discard(one)
-                    if has_stake(swap.old):
-                        ours.add(one._replace(abandoned_by=swap.coldkey))
+                    ours.add(one._replace(abandoned_by=swap.coldkey))
             elif one.netuid in (None, swap.netuid):
                 ours.add(Following(swap.new, None if swap.netuid == ROOT else swap.netuid))
     return _simplest(ours)

@@ -98,18 +98,20 @@ class StakePlay:
         given = origin[0] != destination[0]
         kind, cause = "TRANSFER" if given else "RESTAKE", ""
         if origin[2] == destination[2] and self.spec_version >= 297:
+            came = alpha
             self.removed(origin, alpha, tao, 0)
-            self.added(destination, alpha, tao, 0)
+            self.added(destination, came, tao, 0)
             restaked = True
         else:
             fee = 7 if origin[2] else 0
             self.removed(origin, alpha, tao, fee)
             restaked = tao >= MIN_STAKE_RAO
+            # On root a share is worth a rao of TAO.
+            came = alpha * 2 if destination[2] else tao
             if restaked:
-                self.added(destination, alpha * 2, tao, 0)
+                self.added(destination, came, tao, 0)
         if restaked:
             self.truth.append(Truth(False, origin, alpha, tao, kind, "", destination))
-            came = alpha if origin[2] == destination[2] and self.spec_version >= 297 else alpha * 2
             self.truth.append(Truth(True, destination, came, tao, kind, "", origin))
         else:
             cause = "NOT_RESTAKED"

@@ -14,6 +14,7 @@ import pytest
 
 from chain import keys
 from chain.facts import BlockFacts, StakeEventFact
+from chain.keys import ROOT
 from chain.reading.reader import ChainReader
 from chain.tests.model import Dividends, ModelChain, World, calls, codec, orders
 from chain.tests.model.chain import AlphaFee
@@ -47,7 +48,8 @@ def newest(chain: ModelChain, *, doubtful: bool = False) -> BlockFacts:
     reader.start_from_chain(0)
     facts = [reader.read_block(one) for one in range(1, number + 1)][-1]
     assert bool(facts.doubts) is doubtful, facts.doubts
-    assert doubtful or not moved_otherwise(chain, facts, set(reader.hotkeys))
+    pools = {(hotkey, netuid) for hotkey in reader.hotkeys for netuid in (ROOT, *chain.netuids)}
+    assert doubtful or not moved_otherwise(chain, facts, pools)
     assert all(leg.cause != "UNEXPLAINED" for leg in facts.stake_events)
     return facts
 

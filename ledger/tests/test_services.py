@@ -35,6 +35,7 @@ from ledger.tests.factories import (
     DAY_TWO,
     HOTKEY,
     NOW,
+    OWNER,
     START,
     make_blocks,
     make_conversion,
@@ -68,12 +69,23 @@ def test_f19_a_yield_whose_holders_are_not_its_pool_is_named_and_not_recorded() 
     make_positions({ANN: 5}, netuid=2)
     make_yield(2, 100, share_total=6)
     make_yield(3, 100)
-    make_yield(4, 100, netuid=7)  # nobody holds this pool
+    make_yield(4, 100, netuid=7, share_total=1)  # nobody known holds this pool
     with pytest.raises(CannotAttribute, match="block 2, netuid 2") as caught:
         attribute_yields(now=NOW)
     assert caught.value.written == 1
     assert "block 4, netuid 7" in str(caught.value)
     assert list(Attribution.objects.values_list("source__block_id", flat=True)) == [3]
+
+
+def test_le1_a_take_on_a_pool_that_nobody_held_is_the_owners() -> None:
+    """A child key's first dividend comes before its first stake; then there is no delegator to have earned it."""
+    make_blocks(1, 9)
+    make_yield(2, 100)
+    assert attribute_yields(now=NOW) == 1
+    [row] = Attribution.objects.all()
+    assert (row.take_rao, row.delegator_count) == (100, 1)
+    (epoch,) = explain_block(2)["epochs"]
+    assert epoch["shares"] == [{"coldkey": OWNER, "take_rao": 100, "partner": None}]
 
 
 def test_le1_the_holders_are_those_of_the_parent_block() -> None:

@@ -183,7 +183,8 @@ class ModelChain:
         world.tempo.put(netuid, 0 if self.quiet else tempo)
         world.subnet_owner.put(netuid, owner)
         world.subnet_owner_hotkey.put(netuid, self.stranger_hotkeys[0])
-        world.first_emission.put(netuid, world.number)
+        if world.rules.first_emission:
+            world.first_emission.put(netuid, world.number)
         world.inject(
             netuid, self.rng.randrange(1_000, 50_000) * TAO, self.rng.randrange(10_000, 900_000) * TAO
         )

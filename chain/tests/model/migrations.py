@@ -12,6 +12,9 @@ Migration = Callable[[World], None]
 
 def crossing(world: World, before: int, after: int) -> None:
     """The migrations of the chain itself that stake and prices depend on."""
+    if before < 257 <= after:
+        for netuid in world.netuids():
+            world.first_emission.put(netuid, world.registered_at.get(netuid) + 1)
     if before < 326 <= after:
         for (coldkey,), hotkey in world.autostake_one.items():
             world.autostake_one.remove(coldkey)

@@ -221,7 +221,7 @@ class Hand:
         for netuid in self.chain.netuids:
             if not self.world.networks.has(netuid):
                 self.chain.register_network(netuid, self.coldkey)
-            elif not self.world.first_emission.has(netuid):
+            elif self.world.rules.first_emission and not self.world.first_emission.has(netuid):
                 self._send(calls.start_call(netuid))
             else:
                 ours = [hotkey for hotkey in self.world.tracked if self.world.is_ours(hotkey, netuid)]

@@ -5,6 +5,7 @@ Each function is what one dispatchable does after its checks, with the events of
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from chain.addresses import decode_address, encode_address
@@ -258,7 +259,9 @@ def transition(
         del world.sales[sales:]
     if restaked:
         drop = rules.spec >= 315 and from_netuid != ROOT
-        stake_into(world, to_hot, to_cold, to_netuid, tao, drop_fee=drop, flat_fee=flat_fee)
+        staked = stake_into(world, to_hot, to_cold, to_netuid, tao, drop_fee=drop, flat_fee=flat_fee)
+        # Before 283 the second half of the fee is taken of what goes into root.
+        world.sales[sales:] = [replace(sale, tao_rao=staked) for sale in world.sales[sales:]]
     return tao if rules.input_fee else max(tao - flat_fee, 0)
 
 
