@@ -22,7 +22,7 @@ from chain.admin.base import (
 )
 from chain.admin.cells import UNKNOWN, number, take_text
 from chain.display import address_html, alpha_unit, amount_html
-from chain.models import Block, Hotkey, Yield
+from chain.models import Block, FollowedHotkey, Hotkey, Yield
 from chain.queries import pools_now
 from chain.tables import Column, Table
 
@@ -49,7 +49,7 @@ def followed_table(key: Hotkey) -> Table:
         (Column("Subnet"), Column("Since block", right=True), Column("Until block", right=True)),
         [
             (
-                "Every subnet" if row.netuid is None else netuid_text(row.netuid),
+                _where(row),
                 block_html(row.blocks.lower + 1),
                 "now" if row.blocks.upper is None else block_html(row.blocks.upper),
             )
@@ -58,6 +58,15 @@ def followed_table(key: Hotkey) -> Table:
         note="Blocks whose epochs count for this key, both included; swaps of it are followed by themselves",
         empty="On no subnet: no block was read for it yet.",
     )
+
+
+def _where(row: FollowedHotkey) -> SafeString | str:
+    if row.abandoned_by:
+        who = address_html(row.abandoned_by)
+        return format_html(
+            "None: a swap left it without an owner, and it is ours again once {} takes it up", who
+        )
+    return "Every subnet" if row.netuid is None else netuid_text(row.netuid)
 
 
 @admin.register(Hotkey)

@@ -25,7 +25,6 @@ from chain.runtimes.event_values import named
 from chain.stake.causes import Cause
 from chain.stake.changes import DUST_RAO_MAX, silent_fees
 from chain.stake.movements import pool_legs, value_keys
-from chain.stake.refunds import limited_sales, untold_refunds
 
 # Before it, share pools began and ended otherwise (:class:`chain.pools.shares.SharePool`).
 EARLY_POOLS_UNTIL = 244
@@ -64,7 +63,7 @@ def contradicted(block: EpochBlock, moved_silently: Collection[Pool]) -> list[st
         if netuid in remade or (hotkey, netuid) in moved_silently:
             continue
         change = pool_change(block, hotkey, netuid, [])
-        unclear = change.disturbed or change.returnable_rao or change.silent_rao
+        unclear = change.disturbed or change.silent_rao
         if not unclear and (change.grown != change.moved or not pool_confirms(change, [])):
             found.append(
                 f"{change.name}: stake events moved {change.moved} rao, and the pool's value and shares changed otherwise "
@@ -91,7 +90,6 @@ def pool_change(block: EpochBlock, hotkey: str, netuid: int, coldkeys: Collectio
             f"block {block.number}, {hotkey} on netuid {netuid}: the pool has {held} shares and no value"
         )
     after = PoolState(block.after.amount(after_key), denominator(block.after, (after_hotkey, netuid)))
-    limited = limited_sales(legs, block.extrinsics, block.spec_version)
     unmoved = set() if swapped else set(coldkeys) - {leg.coldkey for leg in legs}
     unsaid = _unsaid(block, hotkey, netuid) | _untold_claimants(block, hotkey, netuid, claims)
     return PoolChange(
@@ -105,15 +103,8 @@ def pool_change(block: EpochBlock, hotkey: str, netuid: int, coldkeys: Collectio
         early=block.spec_version < EARLY_POOLS_UNTIL,
         disturbed=swapped or bool(unsaid),
         renamed=swapped,
-        returnable_rao=sum(legs[position].alpha_rao for position in limited),
         silent_rao=_silent_rao(block, legs, after),
-        refundable=limited[0] if len(limited) == 1 else None,
-        blurred=frozenset(
-            [
-                *untold_refunds(legs, block.extrinsics, block.spec_version),
-                *(position for position, leg in enumerate(legs) if leg.cause == Cause.ORDER),
-            ]
-        ),
+        blurred=frozenset(position for position, leg in enumerate(legs) if leg.cause == Cause.ORDER),
         owner_moved=any(leg.coldkey in coldkeys for leg in legs) or bool(unsaid.intersection(coldkeys)),
     )
 

@@ -83,15 +83,11 @@ class PoolChange:
     """The key was swapped in the block, so before and after are not one pool's."""
     owner_moved: bool = False
     """The owner's share moved after the epoch too, so that it tells nothing of the take."""
-    returnable_rao: int = 0
-    """What limits may at most have given back of all such sales."""
     silent_rao: int = 0
     """What fees may at most have taken that no event names."""
-    refundable: int | None = None
-    """Position among `events` of the one sale whose limit may have given alpha back, which its event includes."""
     blurred: frozenset[int] = frozenset()
-    """Positions among `events` of those whose way through the shares is not told to the last digit: sales whose limit
-    gave alpha back that the event leaves out, orders of a batch, whose events come in another order.
+    """Positions among `events` of those whose way through the shares is not told to the last digit: orders of a batch, whose
+    events come in another order.
     """
 
     @property
@@ -267,7 +263,7 @@ def _adding_up(change: PoolChange, options: Sequence[_Option]) -> list[_Option]:
 def _within_reach(change: PoolChange, option: _Option) -> bool:
     """Say whether the value that an option leaves unexplained can be what no event puts a number to."""
     unexplained = change.grown - change.moved - sum(rao for _, rao in option.made)
-    return change.disturbed or -change.silent_rao <= unexplained <= change.returnable_rao
+    return change.disturbed or -change.silent_rao <= unexplained <= 0
 
 
 def _proved(change: PoolChange, owner: str, options: Sequence[_Option]) -> tuple[_Option | None, Proof]:
@@ -329,18 +325,12 @@ def _replayed(change: PoolChange, made: Collection[Credit]) -> Pool:
 def pool_confirms(change: PoolChange, made: Collection[Credit]) -> bool:
     """Say whether the credits and then the block's stake events give the chain's value and denominator."""
     made = list(made)
-    refund = change.grown - change.moved - sum(rao for _, rao in made)
     pool, parts = _replayed(change, made), None
     for position, event in enumerate(change.events):
         if position in change.blurred:
             kept = parts_kept(pool, event.coldkey)
             parts = kept if parts is None else min(parts, kept)
-        if event.added:
-            pool.add(event.coldkey, event.alpha_rao)
-            continue
-        pool.remove(event.coldkey, event.alpha_rao)
-        if position == change.refundable and 0 < refund < event.alpha_rao:
-            pool.add(event.coldkey, refund)
+        (pool.add if event.added else pool.remove)(event.coldkey, event.alpha_rao)
     if pool.value != change.after.value:
         return False
     if parts is not None:
@@ -373,7 +363,7 @@ def may_be_nothing(change: PoolChange) -> bool:
     """
     if change.grown == change.moved:
         return True
-    unclear = change.disturbed or change.owner_moved or change.returnable_rao or change.silent_rao
+    unclear = change.disturbed or change.owner_moved or change.silent_rao
     return bool(unclear) and not _price_denies(change, [])
 
 

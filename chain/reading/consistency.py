@@ -7,7 +7,7 @@ was made in. What cannot be told from one node alone (a pool's reserves, say) ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,17 +142,20 @@ def check_owners(
     owners: Mapping[str, str],
     holdings: Holdings,
     events: Iterable[Event],
-    had_one: Callable[[str], bool],
+    abandoned: Collection[str],
 ) -> None:
-    """Prove that a key with stake has an owner, but where a swap left it without.
+    """Prove that a key with stake has an owner.
 
     :param owners: of each of our keys after the block, where it has one.
     :param holdings: before the block.
-    :param had_one: whether a key had an owner before the block.
+    :param abandoned: keys that a swap is known to have left without one.
     :raises SourceError: naming the key.
     """
     if any(event.is_a(SUBTENSOR, *OWNER_EVENTS) for event in events):
         return
     for hotkey in sorted({hotkey for (hotkey, _), held in holdings.items() if held}):
-        if hotkey not in owners and had_one(hotkey):
-            raise SourceError(f"block {number}: {hotkey} has stake and no owner")
+        if hotkey not in owners and hotkey not in abandoned:
+            raise SourceError(
+                f"block {number}: {hotkey} has stake and no owner. If a swap of its key left it so in a block that was not "
+                "read, begin where that block is, or name the key that took its place"
+            )

@@ -40,7 +40,7 @@ from chain.reading.consistency import (
     check_owners,
     check_time,
 )
-from chain.reading.settling import Owners, add_prices, add_stake_events, settle_refunds
+from chain.reading.settling import Owners, add_prices, add_stake_events
 from chain.reading.step import Proved, Step
 from chain.reading.window import Opened, Window
 from chain.runtimes.admission import admitted_era
@@ -116,6 +116,7 @@ class ChainReader:
             self._spec_version = self._executed_by(self.parent_hash) if number else None
         self._migrations_due = False
         self._timestamp_ms = 0
+        self._owners = {}
         self._window.forget()
         return differences({}, self.holdings)
 
@@ -135,7 +136,7 @@ class ChainReader:
         """
         self.parent_hash, self.holdings, self._spec_version = parent_hash, holdings, spec_version
         self._timestamp_ms = timestamp_ms
-        self._proved = {}
+        self._proved, self._owners = {}, {}
         self._window.forget()
         for spec, metadata in runtimes.items():
             self._decoders[spec] = self._decoder_for(spec, metadata, self._ss58_prefix)
@@ -214,7 +215,6 @@ class ChainReader:
                 step.facts.shares = differences(self.holdings, holdings)
                 self._check(step)
                 before = self.holdings | step.joined
-                settle_refunds(self._source, step, before, holdings)
                 add_stake_events(self._source, step, before, holdings, lambda: self._owners_around(step))
                 if not step.migrated and not step.swaps:
                     silent = {(leg.hotkey, leg.netuid) for leg in step.facts.stake_events if leg.derived}
@@ -302,10 +302,8 @@ class ChainReader:
         """Hold what the node said of the block against itself and the next."""
         number = step.facts.number
         if not step.migrated:
-            owners = self._owners_after(step)
-            check_owners(
-                number, owners, self.holdings, step.events, lambda hotkey: self._had_owner(step, hotkey)
-            )
+            abandoned = {one.hotkey for one in self.following | step.following if one.abandoned_by}
+            check_owners(number, self._owners_after(step), self.holdings, step.events, abandoned)
         self._check_next(step)
 
     def _check_next(self, step: Step) -> None:
@@ -472,10 +470,6 @@ class ChainReader:
         if self._owners or not any(event.is_a(SUBTENSOR, *OWNER_EVENTS) for event in step.events):
             return self._owners
         return self._owners_in(step.before, self.hotkeys)
-
-    def _had_owner(self, step: Step, hotkey: str) -> bool:
-        """Whether one of our keys had an owner before the block, read only where the reader does not know them."""
-        return hotkey in (self._owners or self._owners_in(step.before, self.hotkeys))
 
     # --- positions ------------------------------------------------------------------------------------
 

@@ -1,10 +1,9 @@
-"""What stake changes come to once yields and shares are known: refunds, silent changes, sales, tags and prices."""
+"""What stake changes come to once yields and shares are known: silent changes, sales, tags and prices."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from chain import keys
 from chain.earnings.pool_changes import EARLY_POOLS_UNTIL
@@ -20,7 +19,6 @@ from chain.stake.changes import silent_changes
 from chain.stake.events import conversions, odd_moves, unaccounted
 from chain.stake.hotkeys import on_subnet
 from chain.stake.movements import PoolBlock, pool_legs, signed, untold_changes, value_keys
-from chain.stake.refunds import limited_sales, told_refunds
 from chain.state import load
 from chain.tagging.tags import remarks, tags
 from chain.units import alpha_value_rao
@@ -79,52 +77,6 @@ def add_stake_events(
     step.facts.conversions.sort(key=lambda sale: (sale.event_index, sale.netuid, sale.hotkey))
     step.facts.remarks = remarks(step.events, step.extrinsics, step.legs)
     step.facts.tags = tags(step.events, step.extrinsics, step.legs, step.facts.remarks)
-
-
-def settle_refunds(source: Source, step: Step, before: Holdings, after: Holdings) -> None:
-    """Take what limits gave back off the sales that include it (:mod:`chain.stake.refunds`).
-
-    :param before: shares before the block; `after`, after it.
-    :raises SourceError: a read could not be had.
-    """
-    limited = _limited_by_pool(step)
-    for block in _pool_blocks(source, step, limited, before, after) if limited else ():
-        pool, sales, changes = block.pool, limited[block.pool], untold_changes(block)
-        sellers = {sale.coldkey for sale in sales} & {change.coldkey for change in changes}
-        if not sellers:
-            continue
-        clear = not (block.rewritten or step.migrated or step.marks.everything)
-        clear = clear and not sellers & _moved_otherwise(step, pool)
-        found = told_refunds(block, sales, changes) if clear else None
-        if found is None:
-            step.unsure |= {(*pool, coldkey) for coldkey in sellers}
-            step.facts.doubts.append(
-                f"block {step.facts.number}: a limited sale on {pool[0]} netuid {pool[1]} shares the block with others "
-                "or with changes that no event names, so how much its limit gave back cannot be told"
-            )
-            continue
-        step.legs = [
-            replace(leg, alpha_rao=leg.alpha_rao - found.get(leg.event_index, 0))
-            if (leg.hotkey, leg.netuid) == pool
-            else leg
-            for leg in step.legs
-        ]
-
-
-def _moved_otherwise(step: Step, pool: Pool) -> set[str]:
-    """Whose position something may have changed that no stake event tells."""
-    unclear = {coldkey for *at, coldkey in step.unsure | step.beside if tuple(at) == pool}
-    return {*step.marks.coldkeys, *unclear}
-
-
-def _limited_by_pool(step: Step) -> dict[Pool, list[StakeEventFact]]:
-    """Sales by pool whose limit may have given alpha back."""
-    found = {}
-    for pool in sorted({(leg.hotkey, leg.netuid) for leg in step.legs}):
-        legs = pool_legs(step.legs, pool)
-        if sales := limited_sales(legs, step.extrinsics, step.spec_version):
-            found[pool] = [legs[position] for position in sales]
-    return found
 
 
 def _pool_blocks(

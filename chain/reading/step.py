@@ -44,7 +44,7 @@ class Step:
     made: dict[Pool, Made] = field(default_factory=dict)
     """What epochs credited to each pool, in order."""
     unsure: set[Position] = field(default_factory=set)
-    """Positions that an epoch credited, or a limit gave back to, by an amount that nothing tells."""
+    """Positions that an epoch credited by an amount that nothing tells."""
     proved: dict[Pool, Proved] = field(default_factory=dict)
     joined: Holdings = field(default_factory=dict)
     """Shares before the block on keys that are ours after it and were not before."""

@@ -23,7 +23,7 @@ FEE_IN_EVENT_FROM = 257
 FEE_IN_INPUT_ASSET_FROM = 283
 # From here on a move within a subnet is no swap but a pair of equal events without fee.
 PAIRED_MOVES_FROM = 297
-# From here on the alpha removed is named without the fee and without what a limit refunded.
+# From here on the alpha removed is named without the fee.
 NET_REMOVALS_FROM = 397
 # From here on TAO is really transferred: of a move too small to restake it stays with the coldkey; before, it was lost.
 TAO_TRANSFERRED_FROM = 411
@@ -37,8 +37,8 @@ End = tuple[str, str, int]
 def stake_events(events: Sequence[Event], spec_version: int) -> list[StakeEventFact]:
     """Read every stake event of a block, of all hotkeys, in order.
 
-    `alpha_rao` is all that came to or left the position, on every runtime. Where a limit order of a runtime from 283 to
-    396 was filled in part, it still includes what the limit refunded: see `chain.stake.refunds`.
+    `alpha_rao` is all that came to or left the position, on every runtime. A sale with a limit takes out no more than the
+    limit allows to be sold (`get_max_amount_remove`), so nothing of it comes back.
 
     :param spec_version: the runtime that executed the block.
     :raises UnsupportedEvent: an event has not the fields its runtime should give it.

@@ -147,9 +147,12 @@ def untold_changes(block: PoolBlock) -> list[ShareChange]:
         if is_dust or abs(gained) > (_ROUNDING_RAO + left if told else 0):
             found.append(ShareChange(*block.pool, coldkey, int(worth[1]) - gained, int(worth[1])))
     if len(found) == 1 and block.is_told and block.after.denominator.bits:
-        # Where little was left in a pool, shares are coarse; its value is whole rao.
+        # Where little was left in a pool, shares are coarse; its value is whole rao. What stood in a pool without shares, as
+        # dividends from before its first stake, is the first staker's and did not come with the stake.
         [change] = found
-        if abs(change.gained_rao - block.untold_rao) <= max(_COARSE_RAO, abs(change.gained_rao) // 1_000):
+        if abs(change.gained_rao - left - block.untold_rao) <= max(
+            _COARSE_RAO, abs(change.gained_rao) // 1_000
+        ):
             before = change.after_alpha_rao - block.untold_rao
             found = [replace(change, before_alpha_rao=before)] if block.untold_rao else []
     return found

@@ -62,10 +62,10 @@ class StakePlay:
         """Deposit an event of the subtensor pallet, with positional or named fields."""
         return self.deposit(f"{SUBTENSOR}.{name}", fields or values)
 
-    def removed(self, end: tuple[str, str, int], alpha: int, tao: int, fee: int, refund: int = 0) -> None:
+    def removed(self, end: tuple[str, str, int], alpha: int, tao: int, fee: int) -> None:
         """StakeRemoved: `alpha` truly left, `fee` of it (from 283), and `tao` was paid after a fee in TAO (before)."""
         coldkey, hotkey, netuid = end
-        named = alpha - fee if self.spec_version >= 397 else alpha + refund
+        named = alpha - fee if self.spec_version >= 397 else alpha
         fees = () if self.spec_version < 257 else (fee,)
         self.own("StakeRemoved", coldkey, hotkey, tao, named, netuid, *fees)
 

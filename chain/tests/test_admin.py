@@ -385,6 +385,10 @@ def test_ch4_a_hotkey_says_since_when_it_is_ours_where_and_what_it_replaced(admi
     assert page_url(Block.objects.get(pk=6)) in table.rows[0][1]
     assert f'href="{page_url(old)}">RT21' in admin.get(page_url(new)).content.decode()
     assert "No key: you named it yourself" in text_of(admin, page_url(old))
+    FollowedHotkey.objects.create(hotkey=old, netuid=None, blocks=(40, None), abandoned_by=key("owner"))
+    table = admin.get(page_url(old)).context["tables"][0]
+    assert ["None: a swap left it without an owner" in row[0] for row in table.rows] == [False, True]
+    assert key("owner") in table.rows[1][0]
 
 
 def test_ui8_a_run_shows_progress_duration_and_error(admin: Client) -> None:

@@ -227,7 +227,7 @@ def test_scenario_16_claims_of_several_whom_the_epoch_credited(spec: int, both: 
 @pytest.mark.parametrize("how", ["plain", "evm", "scheduler"])
 @pytest.mark.parametrize("dividend", [None, 0, TAO])
 @pytest.mark.parametrize("who", ["owner", "delegator"])
-def test_scenario_23_what_a_limit_gave_back_is_told_of_calls_that_are_not_written_down(
+def test_scenario_23_a_limited_sale_is_told_of_calls_that_are_not_written_down(
     spec: int, how: str, dividend: int | None, who: str
 ) -> None:
     chain = chain_of(spec)
@@ -251,7 +251,7 @@ def test_scenario_23_what_a_limit_gave_back_is_told_of_calls_that_are_not_writte
 
 
 @pytest.mark.parametrize("spec", [301, 345])
-def test_scenario_14_a_limit_that_gave_back_beside_a_fee_in_alpha_of_the_same_position_is_a_gap(
+def test_scenario_14_a_limited_sale_beside_a_fee_in_alpha_of_the_same_position_is_told(
     spec: int,
 ) -> None:
     chain = chain_of(spec)
@@ -261,8 +261,9 @@ def test_scenario_14_a_limit_that_gave_back_beside_a_fee_in_alpha_of_the_same_po
     call = calls.remove_stake(first, netuid, 10 * TAO, fill=4 * TAO)
     chain.submit(owner, call, alpha_fee=AlphaFee(first, netuid, TAO // 2))
     chain.produce()
-    [doubt] = newest(chain, doubtful=True).doubts
-    assert "how much its limit gave back cannot be told" in doubt
+    facts = newest(chain)
+    assert [leg.alpha_rao for leg in of(facts, owner, "")] == [4 * TAO]
+    assert [sale.alpha_rao for sale in facts.conversions] == [4 * TAO]
 
 
 @pytest.mark.parametrize("spec", CLAIMS)
@@ -328,9 +329,6 @@ def test_scenario_15_stake_that_became_liquidity_is_told_beside_a_sale(spec: int
     assert ["liquidity position" in doubt for doubt in facts.doubts] == [True]
 
 
-LIMITED = "how much its limit gave back cannot be told"
-
-
 def becomes_liquidity(chain: ModelChain, owner: str, alpha: int) -> None:
     """Queue a liquidity position that takes alpha of an owner (gives it back, if negative)."""
     first, netuid = chain.hotkeys[0], chain.netuids[1]
@@ -348,7 +346,7 @@ def becomes_liquidity(chain: ModelChain, owner: str, alpha: int) -> None:
 @pytest.mark.parametrize("spec", [293, 345, 393])
 @pytest.mark.parametrize("alpha", [2 * TAO, -3 * TAO])
 @pytest.mark.parametrize("fill", [4 * TAO, 10 * TAO])
-def test_scenario_15_a_limited_sale_beside_liquidity_is_a_gap_and_no_refund(
+def test_scenario_15_a_limited_sale_beside_liquidity_is_what_the_limit_allowed(
     spec: int, alpha: int, fill: int
 ) -> None:
     chain = chain_of(spec)
@@ -357,13 +355,16 @@ def test_scenario_15_a_limited_sale_beside_liquidity_is_a_gap_and_no_refund(
     chain.submit(owner, calls.remove_stake(first, netuid, 10 * TAO, fill=fill))
     becomes_liquidity(chain, owner, alpha)
     chain.produce()
-    assert any(LIMITED in doubt for doubt in newest(chain, doubtful=True).doubts)
+    # What liquidity takes of an owner is in doubt, the sale is not.
+    facts = newest(chain, doubtful=alpha > 0)
+    assert [sale.alpha_rao for sale in facts.conversions] == [fill]
+    assert [leg.alpha_rao for leg in of(facts, owner, "LIQUIDITY")] == [abs(alpha)]
 
 
 @pytest.mark.parametrize(("before", "after"), [(293, 294), (344, 345), (391, 393)])
 @pytest.mark.parametrize("fill", [4 * TAO, 10 * TAO])
 @pytest.mark.parametrize("who", ["owner", "holder"])
-def test_scenario_20_a_limited_sale_beside_a_migration_is_a_gap_and_no_refund(
+def test_scenario_20_a_limited_sale_beside_a_migration_is_what_the_limit_allowed(
     before: int, after: int, fill: int, who: str
 ) -> None:
     chain = chain_of(before)
@@ -379,7 +380,9 @@ def test_scenario_20_a_limited_sale_beside_a_migration_is_a_gap_and_no_refund(
     chain.produce()
     chain.submit(seller, calls.remove_stake(first, netuid, 10 * TAO, fill=fill))
     chain.produce()
-    assert any(LIMITED in doubt for doubt in newest(chain, doubtful=True).doubts)
+    facts = newest(chain)
+    assert [leg.alpha_rao for leg in of(facts, seller, "")] == [fill]
+    assert [leg.alpha_rao for leg in of(facts, seller, "MIGRATION")] == [3 * TAO]
 
 
 @pytest.mark.parametrize("spec", [293, 320, *CLAIMS[:4]])

@@ -291,7 +291,7 @@ def test_scenario_13_a_limited_purchase_and_a_limited_swap(spec: int) -> None:
 @pytest.mark.parametrize("epoch", [False, True])
 @pytest.mark.parametrize("filled", [False, True])
 def test_scenario_13_two_limited_sales_in_one_block(spec: int, epoch: bool, filled: bool) -> None:
-    """Until 396 events name what was asked for: how much of it came back to whom is in the shares."""
+    """Nothing more is taken out than the limit allows to be sold."""
     follow = Followed(spec)
     if epoch:
         follow.epoch(alpha={follow.hotkey: 20 * TAO + 1}, root={follow.hotkey: 30 * TAO + 1})

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from chain.addresses import decode_address
-from chain.earnings.yields import PoolState
-from chain.facts import StakeEventFact
-from chain.pools.shares import Share, SharePool, denominator_of
 from chain.runtimes.decoding import Extrinsic
 from chain.stake.causes import Cause
 from chain.stake.changes import (
@@ -23,8 +19,6 @@ from chain.stake.changes import (
 from chain.stake.dissolution import subnet_account
 from chain.stake.events import conversions, stake_events, unaccounted
 from chain.stake.limit_orders import order_legs
-from chain.stake.movements import PoolBlock, untold_changes
-from chain.stake.refunds import limited_sales, told_refunds
 from chain.tests.stake_play import StakePlay, call, extrinsic
 
 OWNER, HOT, HOT2 = "owner", "hot", "hot two"
@@ -461,72 +455,3 @@ def test_scenario_10_dust_that_the_chain_deleted_after_a_removal_is_named() -> N
         ("UNSTAKE", "DUST", 3),
         ("UNSTAKE", "UNEXPLAINED", 3),
     ]
-
-
-# --- what a limit gave back -------------------------------------------------------------------------------
-
-
-def limited(spec_version: int, refund: int) -> tuple[StakePlay, dict[int, Extrinsic]]:
-    play = StakePlay(spec_version, extrinsic_index=2)
-    play.removed((OWNER, HOT, 2), 100, 90, 5, refund)
-    return play, {
-        2: extrinsic("SubtensorModule.remove_stake_limit", OWNER, hotkey=HOT, netuid=2, limit_price=1)
-    }
-
-
-def sale_block(legs: list[StakeEventFact], back: dict[str, int], others: dict[str, int]) -> PoolBlock:
-    """A pool of two holders over a block with these sales, of which limits gave something back; others gain beside."""
-    pool = SharePool(4_000, 4_000 << 64, {OWNER: 1_500 << 64, "a": 2_500 << 64})
-    before = PoolState(pool.value, denominator_of(pool))
-    held = {coldkey: Share(bits) for coldkey, bits in pool.shares.items()}
-    for leg in legs:
-        pool.remove(leg.coldkey, leg.alpha_rao)
-        pool.add(leg.coldkey, back.pop(leg.coldkey, 0))
-    for coldkey, rao in others.items():
-        pool.add(coldkey, rao)
-    after = {coldkey: Share(bits) for coldkey, bits in pool.shares.items()}
-    state = PoolState(pool.value, denominator_of(pool))
-    return PoolBlock((HOT, 2), before, state, held, after, sorted(after), legs)
-
-
-@pytest.mark.parametrize("spec_version", [283, 293, 394, 397, 425])
-def test_scenario_13_a_limited_sale_counts_without_what_its_limit_gave_back(spec_version: int) -> None:
-    play, calls = limited(spec_version, refund=12)
-    legs = stake_events(play.events, spec_version)
-    assert legs[0].alpha_rao == (112 if spec_version < 397 else 100)
-    sales = limited_sales(legs, calls, spec_version)
-    if spec_version < 397:
-        block = sale_block(legs, {OWNER: 12}, {})
-        assert told_refunds(block, [legs[at] for at in sales], untold_changes(block)) == {0: 12}
-    else:
-        assert not sales
-
-
-@pytest.mark.parametrize(
-    ("call", "price", "is_limited"),
-    [("remove_stake_limit", 7, True), ("remove_stake_full_limit", None, False), ("remove_stake", 7, False)],
-)
-def test_scenario_13_a_sale_is_limited_by_its_price(call: str, price: int | None, is_limited: bool) -> None:
-    legs = stake_events(limited(394, refund=0)[0].events, 394)
-    sold = {2: extrinsic(f"SubtensorModule.{call}", OWNER, hotkey=HOT, netuid=2, limit_price=price)}
-    assert bool(limited_sales(legs, sold, 394)) is is_limited
-
-
-def test_scenario_23_a_sale_by_no_call_that_is_written_down_may_be_limited() -> None:
-    legs = stake_events(limited(394, refund=0)[0].events, 394)
-    assert limited_sales(legs, {2: extrinsic("Ethereum.transact", "")}, 394) == [0]
-    assert limited_sales([replace(leg, extrinsic_index=None) for leg in legs], {}, 394) == [0]
-
-
-def test_scenario_13_what_others_gained_is_taken_off_no_sale() -> None:
-    legs = stake_events(limited(394, refund=12)[0].events, 394)
-    for back, others, refunds in (
-        ({OWNER: 12}, {"a": 5}, {0: 12}),
-        ({}, {"a": 5}, {}),
-        ({OWNER: 112}, {}, None),
-    ):
-        block = sale_block(legs, back, others)
-        assert told_refunds(block, legs, untold_changes(block)) == refunds
-    twice = [*legs, replace(legs[0], event_index=9)]
-    block = sale_block(twice, {OWNER: 12}, {})
-    assert told_refunds(block, twice, untold_changes(block)) is None

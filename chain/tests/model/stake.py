@@ -82,15 +82,14 @@ def unstake_from(
 ) -> int:
     """Take alpha out of a position and swap it; gives the TAO. `fill`: so much is sold before the limit price."""
     rules = world.rules
+    # The call swaps on trial what the limit allows, and takes out no more.
+    alpha = alpha if fill is None else min(alpha, fill)
     if not rules.input_fee:
-        alpha = alpha if fill is None else min(alpha, fill)
         return _unstake_with_tao_fee(world, hotkey, coldkey, netuid, alpha, flat_fee, is_sale=is_sale)
     actual = world.decrease(hotkey, coldkey, netuid, alpha)
     if rules.safe_float:
         actual = alpha
-    swapped = world.sell(netuid, actual, drop_fee=drop_fee, fill=fill)
-    if refund := max(actual - swapped.paid_in - swapped.fee, 0):
-        world.increase(hotkey, coldkey, netuid, refund)
+    swapped = world.sell(netuid, actual, drop_fee=drop_fee)
     if rules.tao_transfers:
         transfer(world, subnet_account(netuid), beneficiary or coldkey, swapped.out)
     if rules.fee_to_author and swapped.fee:

@@ -333,14 +333,13 @@ class World:
         rate = ((self.fee_rate.get(netuid) or default) << 64) // 65_535
         return ((amount << 64) * rate >> 64) >> 64
 
-    def sell(self, netuid: int, alpha: int, *, drop_fee: bool = False, fill: int | None = None) -> Swapped:
-        """Swap alpha for TAO. `fill`: the price limit is reached after so much of the input, fee included."""
+    def sell(self, netuid: int, alpha: int, *, drop_fee: bool = False) -> Swapped:
+        """Swap alpha for TAO."""
         if netuid == ROOT:
             self._move_root_reserves(-alpha)
             return Swapped(alpha, alpha, 0)
-        used = alpha if fill is None else min(alpha, fill)
-        fee = self.fee_of(netuid, used, drop_fee)
-        paid_in = used - fee
+        fee = self.fee_of(netuid, alpha, drop_fee)
+        paid_in = alpha - fee
         tao, reserve = self.subnet_tao.get(netuid), self.alpha_in.get(netuid)
         weighed = self._weighed(netuid, reserve)
         out = tao * paid_in // (weighed + paid_in) if paid_in else 0
@@ -349,7 +348,7 @@ class World:
         return Swapped(paid_in, out, fee)
 
     def buy(self, netuid: int, tao: int, *, drop_fee: bool = False, fill: int | None = None) -> Swapped:
-        """Swap TAO for alpha."""
+        """Swap TAO for alpha. `fill`: the price limit is reached after so much of the input, fee included."""
         if netuid == ROOT:
             self._move_root_reserves(tao)
             return Swapped(tao, tao, 0)
