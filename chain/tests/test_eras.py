@@ -20,6 +20,7 @@ from chain.pools.shares import Share
 from chain.reading.reader import ChainReader
 from chain.runtimes.decoding import Event
 from chain.runtimes.eras import ERAS, era_of
+from chain.stake.hotkeys import after_swaps, swaps
 from chain.state import State, UnsupportedEvent, load
 from chain.tests.model import ModelChain, TrueYield
 
@@ -81,7 +82,7 @@ def follow(chain: ModelChain, epochs: int) -> Outcome:
             if not may_be_open(chain, number):
                 raise
             outcome.refused[type(error).__name__] += 1
-            reader.start_from_chain(number)
+            go_on_after(chain, reader, number)
             continue
         check_yields(chain, facts, truth[number])
         check_positions(chain, reader, number)
@@ -92,6 +93,18 @@ def follow(chain: ModelChain, epochs: int) -> Outcome:
         outcome.blocks += 1
         outcome.proofs.update(fact.proof for fact in facts.yields)
     return outcome
+
+
+def go_on_after(chain: ModelChain, reader: ChainReader, number: int) -> None:
+    """Begin anew behind a block that was refused, with the keys that are ours after it."""
+    made = swaps(events_of(chain, number))
+    state = State(number, chain.hash_of(number))
+    owners = {hotkey: keys.by_hotkey("Owner", hotkey) for swap in made for hotkey in (swap.old, swap.new)}
+    load(chain.source, (state, owners.values()))
+    reader.following = after_swaps(
+        reader.following, made, lambda hotkey: state.account(owners[hotkey]) is not None
+    )
+    reader.start_from_chain(number)
 
 
 def may_be_open(chain: ModelChain, number: int) -> bool:

@@ -20,7 +20,7 @@ from chain.reading.reader import ChainReader
 from chain.stake.hotkeys import on_subnet
 from chain.state import UnsupportedEvent
 from chain.tests.model import ModelChain
-from chain.tests.test_eras import EPOCHS_PER_ERA, SEED, SPECS, check_positions, may_be_open
+from chain.tests.test_eras import EPOCHS_PER_ERA, SEED, SPECS, check_positions, go_on_after, may_be_open
 
 BLOCKS = max(EPOCHS_PER_ERA // 50, 60)
 # Less is no row beside a stake event; worth of a share is floored before and after.
@@ -76,7 +76,7 @@ def read(chain: ModelChain) -> Iterator[tuple[BlockFacts, set[tuple[str, int]]]]
         except (MethodsDisagree, UnsupportedEvent):
             if not may_be_open(chain, number):
                 raise
-            reader.start_from_chain(number)
+            go_on_after(chain, reader, number)
             continue
         check_positions(chain, reader, number)
         # What an epoch credits to a key where it is not ours hides what else moved there: it earns us nothing.

@@ -253,8 +253,8 @@ def transition(
         world, from_hot, from_cold, from_netuid, alpha, drop_fee=drop_at_origin, flat_fee=flat_fee
     )
     restaked = tao >= world.min_stake
-    # Too little to be staked again stays with the coldkey from 411; before, nobody had it.
-    if not (into_root if restaked else rules.spec >= 411):
+    # Too little to be staked again stays with the coldkey, or goes to whom it was given, from 411; before, nobody had it.
+    if not (into_root if restaked else rules.spec >= 411 and to_cold == from_cold):
         del world.sales[sales:]
     if restaked:
         drop = rules.spec >= 315 and from_netuid != ROOT
