@@ -16,6 +16,8 @@ class Lock(IntEnum):
     ATTRIBUTE = 7_201_001
     CLOSE = 7_201_002
     PROPOSE = 7_201_003
+    # Held by the database's own function: partners/migrations/0005.
+    SEAL = 7_201_004
     PRICES = 7_201_014
 
 

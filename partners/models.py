@@ -271,6 +271,32 @@ class ApiKey(AbstractAPIKey):
         verbose_name_plural = "API keys"
 
 
+class Seal(models.Model):
+    """The link that one row of the history is in a chain of hashes; written by a trigger with the row (PA6).
+
+    `digest` is the SHA-256 of the row as JSON, of the columns that it had then; `hash` that of the hash before, this number,
+    kind, row and digest. So no row can be changed, removed or moved without all links after it (`partners.sealing`).
+    """
+
+    number = models.BigIntegerField(primary_key=True, help_text="From 1, without holes.")
+    kind = models.CharField(max_length=9)
+    event_id = models.BigIntegerField()
+    columns = models.TextField(help_text="Names, separated by commas.")
+    digest = models.BinaryField()
+    hash = models.BinaryField()
+
+    class Meta:
+        ordering = ["number"]
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "event_id"], name="seal_once"),
+            models.CheckConstraint(condition=Q(number__gt=0), name="seal_from_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"seal {self.number}"
+
+
 class Change(models.Model):
     """One line of the history of partners, agreements, rules and wallets: a view, never written to."""
 

@@ -45,6 +45,7 @@ def test_schedules_are_made_with_their_intervals(node: Any) -> None:
         "ledger.attribute": "<freq: 1.00 minute>",
         "ledger.close_days": "<freq: 5.00 minutes>",
         "ledger.check_ledger": "<crontab: 17 3 * * * (m/h/d/dM/MY), UTC>",
+        "partners.check_history": "<crontab: 47 3 * * * (m/h/d/dM/MY), UTC>",
     }
     assert all(task.enabled for task in made.values())
 

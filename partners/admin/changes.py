@@ -15,6 +15,7 @@ from unfold.decorators import display
 from partners import history
 from partners.admin.base import ENTRIES_PER_PAGE
 from partners.models import Change
+from partners.sealing import newest_head
 
 
 @admin.register(Change)
@@ -36,6 +37,7 @@ class ChangeAdmin(ModelAdmin):
     search_fields = ("object_name", "username", "reason", "partner__name")
     search_help_text = "Name, address, user or reason"
     list_per_page = ENTRIES_PER_PAGE
+    list_before_template = "admin/partners/history_head.html"
     empty_title = "No changes yet"
     empty_text = (
         "Every change of partners, agreements, rules and wallets will be listed here, with who and why."
@@ -49,6 +51,10 @@ class ChangeAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Show the end of the chain of seals, to be noted elsewhere."""
+        return super().changelist_view(request, {**(extra_context or {}), "head": newest_head()})
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Compare the changes of the page with those before them, once for all."""

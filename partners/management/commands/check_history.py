@@ -1,0 +1,43 @@
+"""`manage.py check_history`: prove that no row of the history of partners was edited, removed, moved or added afterwards."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from partners.sealing import BadHead, Head, check_history
+
+SHOWN_MAX = 100
+
+
+class Command(BaseCommand):
+    """Recompute the chain of seals; fails on any difference."""
+
+    help = __doc__
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--head",
+            action="append",
+            default=[],
+            metavar="NUMBER:HASH",
+            help="an end of the history that an earlier check printed or logged; repeat for more",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            heads = [Head.parse(text) for text in options["head"]]
+        except BadHead as error:
+            raise CommandError(str(error)) from error
+        checked = check_history(heads)
+        for difference in checked.differences[:SHOWN_MAX]:
+            self.stderr.write(difference)
+        if not checked.ok:
+            more = len(checked.differences) - SHOWN_MAX
+            raise CommandError(
+                f"{len(checked.differences)} differences in {checked.count} changes"
+                + (f", {more} of them not shown" if more > 0 else "")
+            )
+        if checked.head is None:
+            self.stdout.write("Nothing has been changed yet, so there is no history to check.")
+        else:
+            self.stdout.write(f"The history is whole: {checked.count} changes, head {checked.head}")

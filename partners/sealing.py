@@ -1,0 +1,169 @@
+"""Proves that nobody changed the history of partners: every row against its seal, every seal against the one before (PA6).
+
+Whoever rules the database can switch its triggers off and write what they like, but not without a trace: an edited row has
+another digest, a removed or moved one breaks the chain, one added behind the chain has no seal, and a history cut off
+at its end no longer ends with what the rows say today. Who also takes back the rows themselves is found by a head that was
+noted elsewhere: the nightly check logs one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from django.db import connection, transaction
+
+from partners.models import Change, Seal
+
+# As the function that seals prints times and ranges.
+_AS_SEALED = "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD'"
+_EVENTS = {kind: f"partners_{kind.lower()}event" for kind in Change.Kind.values}
+_OWN = "{pgh_id,pgh_created_at,pgh_label,pgh_obj_id,pgh_context,pgh_context_id}"
+_BATCH = 2_000
+
+
+class BadHead(ValueError):
+    """A head is a number and a hash, as `check_history` prints it: 12:9f86…"""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the chain at some time: noted elsewhere, it proves all that came before."""
+
+    number: int
+    hash: bytes
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.hash.hex()}"
+
+    @classmethod
+    def parse(cls, text: str) -> Head:
+        """Read what `str` writes. :raises BadHead: it is none."""
+        if not re.fullmatch(r"[0-9]{1,18}:[0-9a-f]{64}", text):
+            raise BadHead(
+                f"{text[:90]!r} is no head: give number and hash as check_history prints them, 12:9f86…"
+            )
+        number, _, digest = text.partition(":")
+        return cls(int(number), bytes.fromhex(digest))
+
+
+@dataclass(slots=True)
+class Checked:
+    """What was looked at and what does not hold."""
+
+    count: int = 0
+    head: Head | None = None
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether nothing was changed."""
+        return not self.differences
+
+
+def newest_head() -> Head | None:
+    """The end of the chain now; None before the first change."""
+    last = Seal.objects.order_by("-number").values_list("number", "hash").first()
+    return last and Head(last[0], bytes(last[1]))
+
+
+@transaction.atomic
+def check_history(heads: Sequence[Head] = ()) -> Checked:
+    """Recompute the whole chain from the rows, in order.
+
+    :param heads: ends of the chain noted earlier, which must be links of it.
+    """
+    checked = Checked()
+    with connection.cursor() as cursor:
+        cursor.execute(_AS_SEALED)
+    noted = {head.number: head for head in heads}
+    checked.differences += _chain(checked, noted)
+    checked.differences += [
+        f"seal {head.number} was noted as {head.hash.hex()[:16]}…, and the history ends "
+        f"{f'at {checked.head.number}' if checked.head else 'before its first row'}: its end was cut off"
+        for head in noted.values()
+    ]
+    checked.differences += [*_unsealed(), *_unlike_today()]
+    return checked
+
+
+def _chain(checked: Checked, noted: dict[int, Head]) -> Iterator[str]:
+    """Walk the links; a head that was noted is taken out of `noted` where it is reached."""
+    before, expected = b"", 1
+    for number, kind, event_id, digest, found_hash, content in _links():
+        checked.count += 1
+        name = f"seal {number} ({kind.lower()} change {event_id})"
+        if number != expected:
+            yield f"{name}: comes after seal {expected - 1}; what is between was removed"
+        expected = number + 1
+        link = (
+            before
+            + number.to_bytes(8, "big", signed=True)
+            + kind.encode()
+            + event_id.to_bytes(8, "big", signed=True)
+        )
+        if hashlib.sha256(link + digest).digest() != found_hash:
+            yield f"{name}: does not follow from the seal before; it or that one was changed, or they were moved"
+        if content is None:
+            yield f"{name}: its row is gone from the history"
+        elif hashlib.sha256(content.encode()).digest() != digest:
+            yield f"{name}: its row was changed after it was written"
+        if (head := noted.pop(number, None)) and head.hash != found_hash:
+            yield f"{name}: was noted as {head.hash.hex()[:16]}… and is {found_hash.hex()[:16]}… now"
+        before, checked.head = found_hash, Head(number, found_hash)
+
+
+def _links() -> Iterator[tuple[int, str, int, bytes, bytes, str | None]]:
+    """Every seal with its row as it was sealed, in order."""
+    rows = " ".join(
+        f"WHEN '{kind}' THEN (SELECT to_jsonb(e) FROM {table} e WHERE e.pgh_id = s.event_id)"  # noqa: S608 (our tables)
+        for kind, table in _EVENTS.items()
+    )
+    query = f"""
+        SELECT s.number, s.kind, s.event_id, s.digest, s.hash,
+            (SELECT jsonb_object_agg(key, value)::text FROM jsonb_each(CASE s.kind {rows} END)
+             WHERE key = ANY (string_to_array(s.columns, ',')))
+        FROM partners_seal s WHERE s.number > %s ORDER BY s.number LIMIT {_BATCH}"""  # noqa: S608 (our tables)
+    after = -(2**63)
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(query, [after])
+            found = cursor.fetchall()
+        for number, kind, event_id, digest, seal, content in found:
+            yield number, kind, event_id, bytes(digest), bytes(seal), content
+        if len(found) < _BATCH:
+            return
+        after = found[-1][0]
+
+
+def _unsealed() -> Iterator[str]:
+    """Rows of the history that the chain does not know."""
+    for kind, table in _EVENTS.items():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"""SELECT e.pgh_id FROM {table} e LEFT JOIN partners_seal s ON s.kind = %s AND s.event_id = e.pgh_id
+                    WHERE s.number IS NULL ORDER BY e.pgh_id""",  # noqa: S608 (our tables)
+                [kind],
+            )
+            for (event_id,) in cursor.fetchall():
+                yield f"{kind.lower()} change {event_id}: stands in the history without a seal"
+
+
+def _unlike_today() -> Iterator[str]:
+    """Rows whose values are not those of their newest change: changed behind the history, or its end was cut off."""
+    for kind, events in _EVENTS.items():
+        table = f"partners_{kind.lower()}"
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"""
+                SELECT coalesce(t.id, e.pgh_obj_id) FROM {table} t
+                FULL JOIN (SELECT DISTINCT ON (pgh_obj_id) * FROM {events} ORDER BY pgh_obj_id, pgh_id DESC) e
+                    ON e.pgh_obj_id = t.id
+                WHERE CASE WHEN t.id IS NULL THEN e.pgh_label <> 'delete'
+                    ELSE e.pgh_id IS NULL OR e.pgh_label = 'delete' OR to_jsonb(t) <> to_jsonb(e) - '{_OWN}'::text[] END
+                ORDER BY 1"""  # noqa: S608 (our tables)
+            )
+            for (row_id,) in cursor.fetchall():
+                yield f"{kind.lower()} {row_id}: is not as its newest change in the history left it"
