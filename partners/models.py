@@ -61,9 +61,12 @@ def refuse_own_hotkey(address: str, *, field: str) -> None:
     """
     hotkey = Hotkey.objects.filter(address=address).first() if address else None
     if hotkey is not None:
-        raise ValidationError(
-            {field: f"This is your own hotkey {hotkey}; give the partner's wallet (coldkey)."}
-        )
+        raise ValidationError({field: own_hotkey_text(hotkey)})
+
+
+def own_hotkey_text(hotkey: Hotkey) -> str:
+    """Why a tracked hotkey is no wallet, and what to give instead."""
+    return f"This is your own hotkey {hotkey}; give the partner's wallet (coldkey)."
 
 
 class WalletChain(models.TextChoices):

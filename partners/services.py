@@ -17,7 +17,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from psycopg.types.range import TimestamptzRange
 
-from partners.models import Agreement, Partner, Rule, Wallet, own_chain
+from chain.models import Hotkey
+from partners.models import Agreement, Partner, Rule, Wallet, own_chain, own_hotkey_text
 
 # None is the application itself, acting by schedule or command.
 Actor = AbstractBaseUser | AnonymousUser | None
@@ -164,8 +165,15 @@ def add_wallets(
         Wallet(partner=partner, chain=chain, address=address, introduced_date=introduced_date, notes=notes)
         for address in addresses
     ]
+    ours = {hotkey.address: hotkey for hotkey in Hotkey.objects.filter(address__in=addresses)}
     for wallet in wallets:
-        _validate(wallet, label=wallet.address)
+        # The queries of a whole validation, once for all: a list has many thousands.
+        if wallet.address in ours:
+            raise Refused(f"{wallet.address}: {own_hotkey_text(ours[wallet.address])}")
+        try:
+            wallet.clean_fields(exclude=["partner"])
+        except ValidationError as error:
+            raise Refused(f"{wallet.address}: {'; '.join(error.messages)}") from error
     with recorded(actor=actor, reason=reason):
         return Wallet.objects.bulk_create(wallets)
 
@@ -246,9 +254,8 @@ def _save_new(row: Any, *, actor: Actor, reason: str) -> None:
         row.save(force_insert=True)
 
 
-def _validate(row: Any, label: str = "") -> None:
+def _validate(row: Any) -> None:
     try:
         row.full_clean()
     except ValidationError as error:
-        said = "; ".join(error.messages)
-        raise Refused(f"{label}: {said}" if label else said) from error
+        raise Refused("; ".join(error.messages)) from error

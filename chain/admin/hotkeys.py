@@ -63,9 +63,7 @@ def followed_table(key: Hotkey) -> Table:
 def _where(row: FollowedHotkey) -> SafeString | str:
     if row.abandoned_by:
         who = address_html(row.abandoned_by)
-        return format_html(
-            "None: a swap left it without an owner, and it is ours again once {} takes it up", who
-        )
+        return format_html("None: it has no owner since a swap, until {} takes it up", who)
     return "Every subnet" if row.netuid is None else netuid_text(row.netuid)
 
 

@@ -387,7 +387,7 @@ def test_ch4_a_hotkey_says_since_when_it_is_ours_where_and_what_it_replaced(admi
     assert "No key: you named it yourself" in text_of(admin, page_url(old))
     FollowedHotkey.objects.create(hotkey=old, netuid=None, blocks=(40, None), abandoned_by=key("owner"))
     table = admin.get(page_url(old)).context["tables"][0]
-    assert ["None: a swap left it without an owner" in row[0] for row in table.rows] == [False, True]
+    assert ["None: it has no owner since a swap" in row[0] for row in table.rows] == [False, True]
     assert key("owner") in table.rows[1][0]
 
 
