@@ -49,7 +49,17 @@ from chain.runtimes.eras import Era, RootDividends, era_of, pricing_of
 from chain.runtimes.event_values import named
 from chain.stake.changes import beside_stake_events, telling_extrinsics, touched
 from chain.stake.events import stake_events
-from chain.stake.hotkeys import Following, addresses, after_swaps, on_subnet, swaps, taken_up
+from chain.stake.hotkeys import (
+    Following,
+    addresses,
+    after_swaps,
+    coldkey_swaps,
+    of_ours,
+    on_subnet,
+    renamed_pools,
+    swaps,
+    taken_up,
+)
 from chain.stake.movements import (
     of_coldkeys,
     our_legs,
@@ -292,7 +302,7 @@ class ChainReader:
             netuids=opened.netuids,
             last_steps=opened.last_steps,
             epochs=opened.epochs,
-            swaps=[swap for swap in swaps(events) if swap.old in self.hotkeys],
+            swaps=of_ours(swaps(events), self.hotkeys),
             following=self.following,
             migrated=self._migrations_due or self._spec_version not in (None, opened.spec_version),
             marks=touched(events, {}, rules, told),
@@ -373,12 +383,7 @@ class ChainReader:
 
     def _read_details(self, step: Step) -> EpochBlock:
         """Read what epochs, swaps and stake events need of the states before and after."""
-        renamed = {
-            (hotkey, netuid): swap.new
-            for swap in step.swaps
-            for hotkey, netuid in {(swap.old, n) for n in (*step.epochs, ROOT)}
-            if swap.netuid in (None, netuid)
-        }
+        renamed = renamed_pools(step.swaps, self.hotkeys, (*step.epochs, ROOT))
         told = {(leg.hotkey, leg.netuid, leg.coldkey) for leg in step.legs}
         positions, coldkeys = beside_stake_events(step.events, step.extrinsics)
         step.beside = positions | {at for at in step.touched if at[2] in coldkeys}
@@ -462,8 +467,12 @@ class ChainReader:
         return {hotkey: owner for hotkey, owner in owners.items() if owner is not None}
 
     def _owners_around(self, step: Step) -> tuple[Owners, Owners]:
-        """Owners of our keys before and after the block."""
-        return self._owners_before(step), self._owners_after(step)
+        """Owners of our keys before and after the block; of one without, the coldkey whose stake on it is an owner's."""
+        before, after = (
+            {one.hotkey: one.abandoned_by for one in following if one.abandoned_by}
+            for following in (self.following, step.following)
+        )
+        return before | self._owners_before(step), after | self._owners_after(step)
 
     def _owners_before(self, step: Step) -> dict[str, str]:
         """Owners before the block, read only where the reader does not know them and a swap may have changed them."""
@@ -529,18 +538,22 @@ class ChainReader:
 
     def _follow(self, step: Step) -> None:
         """Follow our keys through the block's swaps, and those that a swap left without an owner to who takes them up."""
-        step.following, lost = taken_up(self.following, self._owners_in(step.after, self.hotkeys))
+        coldkeys = coldkey_swaps(step.events)
+        owners = self._owners_in(step.after, self.hotkeys)
+        step.following, lost = taken_up(self.following, owners, coldkeys)
         step.lost = {one.hotkey for one in lost}
         step.facts.doubts += [
             f"block {step.facts.number}: {one.hotkey}, which a swap of {one.abandoned_by} left without an owner, is now "
             f"{owner}'s, so it is followed no longer. If that coldkey is yours, what the key earns from here on is missing"
             for one, owner in sorted(lost.items())
+            if self._is_held(step, one.hotkey)
         ]
         if step.swaps:
             step.following = after_swaps(
                 step.following,
                 step.swaps,
                 lambda hotkey: step.after.account(keys.by_hotkey("Owner", hotkey)) is not None,
+                coldkeys,
             )
             if joined := sorted(set(addresses(step.following)) - set(self.hotkeys)):
                 step.joined = read_holdings(self._source, joined, step.before, safe_float=step.safe_float)
@@ -557,3 +570,10 @@ class ChainReader:
             HotkeyFact(one.hotkey, one.netuid, "", one.abandoned_by, ended=True)
             for one in sorted(self.following - step.following, key=str)
         ]
+
+    def _is_held(self, step: Step, hotkey: str) -> bool:
+        """Whether more is staked on a key than what a swap floors away of each holder whom it moves."""
+        pools = [pool for pool in self.holdings if pool[0] == hotkey]
+        values = {pool: keys.by_hotkey_netuid("TotalHotkeyAlpha", *pool) for pool in pools}
+        load(self._source, (step.after, values.values()))
+        return any(step.after.amount(values[pool]) > len(self.holdings[pool]) for pool in pools)

@@ -419,6 +419,9 @@ def _ended_or_swapped(event: Event, change: ShareChange, payout: int | None) -> 
         here, there = (new, old) if change.added else (old, new)
         if change.hotkey == here and netuid in {None, change.netuid}:
             return _Why(Cause.HOTKEY_SWAP, event, "RESTAKE", (change.coldkey, there, change.netuid))
+        # Raw shares of two prices were thrown together: some lose by it what others gain.
+        if change.hotkey == new and netuid in {None, change.netuid}:
+            return _Why(Cause.HOTKEY_SWAP, event, "RESTAKE", (change.coldkey, old, change.netuid))
     elif event.name == "ColdkeySwapped":
         old, new = named(event, "old_coldkey", "new_coldkey")
         here, there = (new, old) if change.added else (old, new)

@@ -8,7 +8,7 @@ until somebody takes it up again, for which there is no event: ours if that is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from chain.keys import ROOT, SUBTENSOR
@@ -34,6 +34,23 @@ class Swap(NamedTuple):
     netuid: int | None
 
 
+class ColdkeySwap(NamedTuple):
+    """One coldkey that took another's place."""
+
+    event_index: int
+    old: str
+    new: str
+
+
+def coldkey_swaps(events: Iterable[Event]) -> list[ColdkeySwap]:
+    """Every coldkey swap of a block."""
+    return [
+        ColdkeySwap(event.index, *named(event, "old_coldkey", "new_coldkey"))
+        for event in events
+        if event.is_a(SUBTENSOR, "ColdkeySwapped")
+    ]
+
+
 def swaps(events: Iterable[Event]) -> list[Swap]:
     """Every hotkey swap of a block."""
     found = []
@@ -44,6 +61,30 @@ def swaps(events: Iterable[Event]) -> list[Swap]:
             if event.name == "HotkeySwappedOnSubnet":
                 *_, netuid = named(event, "coldkey", "old_hotkey", "new_hotkey", "netuid")
             found.append(Swap(event.index, coldkey, old, new, netuid))
+    return found
+
+
+def of_ours(made: Iterable[Swap], hotkeys: Iterable[str]) -> list[Swap]:
+    """Swaps of our keys, those included that an earlier one of the block brought."""
+    ours, found = set(hotkeys), []
+    for swap in made:
+        if swap.old in ours:
+            found.append(swap)
+            ours.add(swap.new)
+    return found
+
+
+def renamed_pools(
+    made: Iterable[Swap], hotkeys: Iterable[str], netuids: Iterable[int]
+) -> dict[tuple[str, int], str]:
+    """By pool of ours before the block (hotkey, netuid): the key that has its books after the block's swaps."""
+    ours, netuids, found = set(hotkeys), set(netuids), dict[tuple[str, int], str]()
+    for swap in made:
+        for netuid in netuids if swap.netuid is None else netuids & {swap.netuid}:
+            handed_on = [pool for pool, now in found.items() if now == swap.old and pool[1] == netuid]
+            found |= dict.fromkeys(handed_on, swap.new)
+            if swap.old in ours:
+                found[swap.old, netuid] = swap.new
     return found
 
 
@@ -61,10 +102,12 @@ def after_swaps(
     following: Iterable[Following],
     made: Iterable[Swap],
     is_owned: Callable[[str], bool],
+    coldkeys: Sequence[ColdkeySwap] = (),
 ) -> frozenset[Following]:
     """The keys followed after a block.
 
     :param is_owned: whether the chain names an owner for a key after the block.
+    :param coldkeys: the block's coldkey swaps, after which another may take up what one abandoned.
     """
     ours = set(following)
     for swap in made:
@@ -73,20 +116,33 @@ def after_swaps(
                 ours.add(Following(swap.new, one.netuid))
                 if not is_owned(swap.old):
                     ours.discard(one)
-                    ours.add(one._replace(abandoned_by=swap.coldkey))
+                    ours.add(one._replace(abandoned_by=_heir(swap.coldkey, coldkeys, swap.event_index)))
             elif one.netuid in (None, swap.netuid):
                 ours.add(Following(swap.new, None if swap.netuid == ROOT else swap.netuid))
     return _simplest(ours)
 
 
+def _heir(coldkey: str, made: Iterable[ColdkeySwap], after: int = -1) -> str:
+    """Who stands in a coldkey's place at the end of a block."""
+    for swap in made:
+        if swap.event_index > after and swap.old == coldkey:
+            coldkey = swap.new
+    return coldkey
+
+
 def taken_up(
-    following: Iterable[Following], owners: Mapping[str, str]
+    following: Iterable[Following], owners: Mapping[str, str], coldkeys: Sequence[ColdkeySwap] = ()
 ) -> tuple[frozenset[Following], dict[Following, str]]:
     """The keys followed once abandoned ones have owners again, and those of them that strangers own, with whom.
 
     :param owners: of each key after the block, where it has one.
+    :param coldkeys: the block's coldkey swaps.
     """
-    ours, lost = set(following), dict[Following, str]()
+    ours = {
+        one._replace(abandoned_by=_heir(one.abandoned_by, coldkeys)) if one.abandoned_by else one
+        for one in following
+    }
+    lost = dict[Following, str]()
     for one in [one for one in ours if one.abandoned_by and one.hotkey in owners]:
         ours.discard(one)
         if owners[one.hotkey] == one.abandoned_by:

@@ -127,7 +127,7 @@ def untold_changes(block: PoolBlock) -> list[ShareChange]:
     then = PoolState(paid.value, denominator_of(paid))
     end = block.after if block.after.denominator.bits else then
     # In a pool that was all but empty within the block, a rao left over made shares worth something else.
-    apart = block.rewritten or not _same_price(then, end)
+    apart = block.rewritten or (block.is_told and not _same_price(then, end))
     if block.is_told and not apart and then.value > end.value:
         end = then
     moved: dict[str, int] = defaultdict(int)

@@ -18,7 +18,7 @@ from chain.nodes.source import SourceError
 from chain.reading.reader import ChainReader
 from chain.stake.hotkeys import Following
 from chain.state import UnsupportedEvent
-from chain.tests.followed import ERAS, ROOT, TAO, Followed, eras, of
+from chain.tests.followed import ERAS, ROOT, TAO, Followed, eras, of, sale_of
 from chain.tests.model import World, calls
 from chain.tests.model.stake import subnet_account
 from chain.tests.test_every_move import moved_otherwise
@@ -314,6 +314,117 @@ def test_scenario_18_a_key_swapped_for_another_of_ours_in_the_block_of_an_epoch(
     facts = reader.read_block(number)
     truth = {(one.hotkey, one.side, one.take_rao) for one in follow.truth(number)}
     assert {(fact.hotkey, fact.side, fact.take_rao) for fact in facts.yields} == truth
+
+
+@eras(277)
+def test_scenario_18_a_key_that_earns_where_it_is_not_ours_tells_no_move_that_was_none(spec: int) -> None:
+    """What the epoch paid it there is not looked at; the price of its shares rose by that, and by nothing else."""
+    follow = Followed(spec)
+    old, new, elsewhere = follow.hotkey, follow.newcomer("new hotkey"), follow.netuids[2]
+    follow.chain.swap_hotkey(old, new, follow.netuid)
+    follow.block()
+    follow.chain.submit(follow.owner, calls.register_neuron(elsewhere, new))
+    staker = follow.newcomer("staker")
+    follow.chain.add_stake(staker, new, elsewhere, 900 * TAO)
+    follow.block()
+    follow.epoch(elsewhere, alpha={new: 5_000 * TAO}, root={})
+    follow.chain.add_stake(staker, new, elsewhere, 9 * TAO)
+    follow.blurred = True
+    facts = follow.block()
+    assert [(leg.kind, leg.cause) for leg in facts.stake_events] == [("STAKE", "")]
+
+
+@eras(391)
+def test_scenario_19_a_subnet_that_ends_pays_the_owner_for_stake_on_a_key_he_abandoned(spec: int) -> None:
+    follow, old, _ = keep_everything(spec)
+    held = follow.stake(follow.owner, hotkey=old)
+    follow.chain.dissolve(follow.netuid)
+    follow.doubtful = True
+    facts = follow.block()
+    told = {sale.hotkey: sale.alpha_rao for sale in facts.conversions}
+    assert told.get(old) == held or any(f"{held} rao left {follow.owner}" in doubt for doubt in facts.doubts)
+
+
+@eras()
+def test_scenario_18_a_stranger_who_takes_up_an_empty_key_of_ours_opens_no_gap(spec: int) -> None:
+    follow = Followed(spec)
+    old, new = follow.hotkey, follow.newcomer("new hotkey")
+    follow.chain.swap_hotkey(old, new)
+    follow.block()
+    follow.chain.silently(partial(own, hotkey=old, coldkey=follow.newcomer("stranger")))
+    facts = follow.block()
+    assert facts.hotkeys == [HotkeyFact(old, None, "", abandoned_by=follow.owner, ended=True)]
+
+
+@eras(391)
+@pytest.mark.parametrize("at_once", [False, True])
+def test_scenario_18_a_key_is_taken_up_by_the_coldkey_that_took_its_owners_place(
+    spec: int, at_once: bool
+) -> None:
+    follow = Followed(spec)
+    old, new, coldkey = follow.hotkey, follow.newcomer("new hotkey"), follow.newcomer("new coldkey")
+    owner = follow.owner
+    follow.chain.swap_hotkey(old, new, keep_stake=True)
+    if not at_once:
+        follow.block()
+    follow.chain.swap_coldkey(owner, coldkey)
+    follow.blurred = True
+    follow.block()
+    assert Following(old, None, coldkey) in follow.reader.following
+    follow.chain.silently(partial(own, hotkey=old, coldkey=coldkey))
+    follow.block()
+    assert Following(old) in follow.reader.following
+    assert epoch_of(follow, old).keys() == {"ALPHA", "ROOT"}
+
+
+@pytest.mark.parametrize("way", ["A B C", "A B A"])
+@pytest.mark.parametrize("pays", [False, True])
+@eras(258)
+def test_scenario_18_a_key_swapped_twice_in_one_block_is_followed_to_the_end(
+    spec: int, way: str, pays: bool
+) -> None:
+    """The default rate limit forbids it; another chain's need not."""
+    follow = Followed(spec)
+    key = {"A": follow.hotkey, "B": follow.newcomer("B"), "C": follow.newcomer("C")}
+    first, middle, last = (key[letter] for letter in way.split())
+    follow.chain.swap_hotkey(first, middle)
+    follow.chain.submit(follow.owner, calls.swap_hotkey(middle, last))
+    if pays:
+        follow.epoch(alpha={first: 123_456_789_123}, root={first: 54_321_987_654})
+    follow.blurred = True
+    facts = follow.block()
+    assert {fact.side for fact in facts.yields} == ({"ALPHA", "ROOT"} if pays else set())
+    assert Following(last) in follow.reader.following
+    assert {fact.hotkey for fact in epoch(follow, last).yields} == {last}
+
+
+def unseat(world: World, *, netuid: int, hotkey: str) -> None:
+    uid = world.uids.get(netuid, hotkey)
+    world.uids.remove(netuid, hotkey)
+    world.uid_keys.remove(netuid, uid)
+
+
+@eras(277, 393)
+def test_scenario_18_another_key_of_the_owner_swapped_into_ours_is_told_as_that(spec: int) -> None:
+    """Raw shares of two prices are thrown together, so some gain by it and some lose."""
+    follow = Followed(spec)
+    ours, other = follow.hotkey, follow.newcomer("other hotkey")
+    follow.chain.silently(partial(own, hotkey=other, coldkey=follow.owner))
+    follow.block()
+    both = follow.nominators()[0]
+    for coldkey in (follow.newcomer("of the other"), both):
+        follow.chain.add_stake(coldkey, other, follow.netuid, 700 * TAO)
+    follow.epoch(alpha={ours: 900_000 * TAO}, root={})
+    follow.block()
+    # A key with a seat on the subnet is refused.
+    follow.chain.silently(partial(unseat, netuid=follow.netuid, hotkey=ours))
+    follow.block()
+    follow.chain.submit(follow.owner, calls.swap_hotkey(other, ours, follow.netuid))
+    follow.chain.remove_stake(follow.owner, ours, follow.netuid, 5 * TAO)
+    follow.blurred = True
+    facts = follow.block()
+    assert {leg.cause for leg in facts.stake_events} == {"", "HOTKEY_SWAP"}
+    assert sale_of(facts).alpha_rao == 5 * TAO
 
 
 # --- 19. Subnets that end and begin -----------------------------------------------------------------------------------
