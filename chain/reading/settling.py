@@ -17,7 +17,7 @@ from chain.runtimes.eras import PoolPricing, pricing_of
 from chain.stake.causes import Cause
 from chain.stake.changes import silent_changes
 from chain.stake.events import conversions, odd_moves, unaccounted
-from chain.stake.hotkeys import on_subnet, swaps
+from chain.stake.hotkeys import Swap, on_subnet, swaps
 from chain.stake.movements import PoolBlock, pool_legs, signed, untold_changes, value_keys
 from chain.state import load
 from chain.tagging.tags import remarks, tags
@@ -88,15 +88,20 @@ def _pool_blocks(
     changed: dict[Pool, list[str]] = defaultdict(list)
     for change in step.facts.shares:
         changed[change.hotkey, change.netuid].append(change.coldkey)
-    return [_pool_block(step, pool, before, after, changed.get(pool, [])) for pool in pools]
+    # Another key of the owner may have been swapped into one of ours.
+    made = swaps(step.events)
+    return [_pool_block(step, pool, made, before, after, changed.get(pool, [])) for pool in pools]
 
 
 def _pool_block(
-    step: Step, pool: Pool, before: Holdings, after: Holdings, changed: Sequence[str]
+    step: Step,
+    pool: Pool,
+    made: Iterable[Swap],
+    before: Holdings,
+    after: Holdings,
+    changed: Sequence[str],
 ) -> PoolBlock:
     value = keys.by_hotkey_netuid("TotalHotkeyAlpha", *pool)
-    # Another key of the owner may have been swapped into one of ours.
-    made = swaps(step.events)
     swapped = any(pool[0] in (swap.old, swap.new) and swap.netuid in (None, pool[1]) for swap in made)
     return PoolBlock(
         pool=pool,

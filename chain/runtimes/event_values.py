@@ -22,6 +22,8 @@ _MARKERS = {
     ("Sudo", "Sudid"),
     ("Sudo", "SudoAsDone"),
     ("Ethereum", "Executed"),
+    ("MevShield", "ExtrinsicDispatched"),
+    ("MevShield", "ExtrinsicDispatchFailed"),
 }
 
 

@@ -594,6 +594,24 @@ def test_scenario_10_dust_that_is_deleted_without_an_event_is_told(spec: int, re
     }
 
 
+@pytest.mark.parametrize("spec", [393, 401, 411, 425])
+@pytest.mark.parametrize("rest", [1, 300])
+@pytest.mark.parametrize("who", ["owner", "delegator"])
+def test_scenario_10_dust_of_who_comes_back_in_the_same_block_is_told(spec: int, rest: int, who: str) -> None:
+    chain = chain_of(spec)
+    first, netuid = chain.hotkeys[0], chain.netuids[1]
+    seller = chain.owners[0] if who == "owner" else chain.coldkeys[1]
+    chain.world.nominator_minimum = 100_000_000
+    chain.world.subnet_tao.put(netuid, 50 * TAO)
+    chain.add_stake(seller, first, netuid, TAO)
+    chain.produce()
+    held = chain.stake_of(first, seller, netuid)
+    chain.submit(seller, calls.remove_stake(first, netuid, held - rest))
+    chain.submit(seller, calls.add_stake(first, netuid, 9 * TAO))
+    chain.produce()
+    newest(chain)
+
+
 @pytest.mark.parametrize("spec", [293, 345, 393, 401, 425])
 @pytest.mark.parametrize("who", ["owner", "delegator"])
 def test_ch7_a_sale_of_all_that_its_event_understates_is_no_dust(spec: int, who: str) -> None:
