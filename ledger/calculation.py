@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from chain.splitting import split
@@ -48,7 +48,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class OpenLot:
-    """Take in alpha that an earlier period earned and no conversion has sold yet."""
+    """Take in alpha that an earlier period earned and no conversion has sold yet.
+
+    `held_by` is the hotkey it stands on: the one that earned it, until a swap of that key takes it along.
+    """
 
     yield_id: int
     block: int
@@ -57,6 +60,7 @@ class OpenLot:
     side: str
     remaining_rao: int
     parts: Sequence[Part]
+    held_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,18 @@ class Sale:
     netuid: int
     alpha_rao: int
     tao_rao: int
+    event_index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """A swap of a hotkey that took the owner's stake on one subnet along to another key."""
+
+    block: int
+    event_index: int
+    netuid: int
+    old: str
+    new: str
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -131,14 +147,18 @@ class Calculation:
 
 
 def calculate(
-    earned: Iterable[Earned], sales: Iterable[Sale], open_lots: Iterable[OpenLot], book: RuleBook
+    earned: Iterable[Earned],
+    sales: Iterable[Sale],
+    open_lots: Iterable[OpenLot],
+    book: RuleBook,
+    handovers: Iterable[Handover] = (),
 ) -> Calculation:
-    """Work out a period from its yields and conversions, oldest first, and the lots left open before it."""
+    """Work out a period from its yields, conversions and swaps of keys, oldest first, and the lots left open before it."""
     result = Calculation()
     listed = frozenset(str(wallet["address"]) for wallet in book.fingerprint()["wallets"])
     queues: dict[tuple[str, int], deque[OpenLot]] = defaultdict(deque)
     for lot in open_lots:
-        queues[lot.hotkey, lot.netuid].append(lot)
+        queues[lot.held_by, lot.netuid].append(lot)
     for source in earned:
         parts = _attribute(source, book, listed, result)
         if source.asset != ALPHA:
@@ -155,11 +175,41 @@ def calculate(
                     source.side,
                     source.take_rao,
                     parts,
+                    source.hotkey,
                 )
             )
-    for sale in sales:
-        _sell(sale, queues[sale.hotkey, sale.netuid], result)
+    both: list[Sale | Handover] = [*sales, *handovers]
+    for one in sorted(both, key=lambda one: (one.block, one.event_index)):
+        if isinstance(one, Sale):
+            _sell(one, queues[one.hotkey, one.netuid], result)
+        else:
+            _hand_over(one, queues)
     return result
+
+
+def held_by(hotkey: str, netuid: int, block: int, handovers: Iterable[Handover]) -> str:
+    """The key on which what a hotkey earned in a block stands after these swaps, the oldest first."""
+    for swap in handovers:
+        if swap.block >= block and (swap.old, swap.netuid) == (hotkey, netuid):
+            hotkey = swap.new
+    return hotkey
+
+
+def pools_before(pools: Iterable[tuple[str, int]], handovers: Sequence[Handover]) -> set[tuple[str, int]]:
+    """Pools (hotkey, netuid) with those from which swaps brought them something, directly or over others."""
+    found = set(pools)
+    for swap in reversed(handovers):
+        if (swap.new, swap.netuid) in found:
+            found.add((swap.old, swap.netuid))
+    return found
+
+
+def _hand_over(swap: Handover, queues: dict[tuple[str, int], deque[OpenLot]]) -> None:
+    """Let the new key hold what the old one had earned and not sold; the oldest is still the first to be sold."""
+    here, there = (swap.old, swap.netuid), (swap.new, swap.netuid)
+    moved = [replace(lot, held_by=swap.new) for lot in queues[here] if lot.block <= swap.block]
+    queues[here] = deque(lot for lot in queues[here] if lot.block > swap.block)
+    queues[there] = deque(sorted([*queues[there], *moved], key=lambda lot: (lot.block, lot.hotkey, lot.side)))
 
 
 def split_over_parts(amount_rao: int, parts: Sequence[Part]) -> list[tuple[Part, int]]:
@@ -215,9 +265,7 @@ def _sell(sale: Sale, queue: deque[OpenLot], result: Calculation) -> None:
         left = lot.remaining_rao - part_sold.alpha_rao
         queue.popleft()
         if left:
-            queue.appendleft(
-                OpenLot(lot.yield_id, lot.block, lot.hotkey, lot.netuid, lot.side, left, lot.parts)
-            )
+            queue.appendleft(replace(lot, remaining_rao=left))
 
 
 def _add_base(result: Calculation, hotkey: str, netuid: int, side: str, part: Part, base_rao: int) -> None:

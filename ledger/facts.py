@@ -14,10 +14,12 @@ from django.db.models import Exists, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce
 
 from chain.fields import RaoField
-from chain.models import Asset, Conversion, Position, StakerReward, Yield
+from chain.models import Asset, Block, Conversion, Position, StakeEvent, StakeKind, StakerReward, Yield
 from chain.pools.shares import Share, adds_up, weights
 from chain.splitting import CannotSplit, split
-from ledger.calculation import Earned, OpenLot, Part, Sale
+from chain.stake.causes import Cause
+from chain.units import BLOCK_MAX
+from ledger.calculation import Earned, Handover, OpenLot, Part, Sale, held_by, pools_before
 from ledger.models import PartnerTake
 
 
@@ -144,9 +146,30 @@ def read_sales(first: int, last: int) -> list[Sale]:
         "block_id", "stake_event__event_index"
     )
     return [
-        Sale(row.pk, row.block_id, row.hotkey, row.netuid, row.alpha_rao, row.tao_rao)
-        for row in rows.iterator()
+        Sale(
+            row.pk,
+            row.block_id,
+            row.hotkey,
+            row.netuid,
+            row.alpha_rao,
+            row.tao_rao,
+            row.stake_event.event_index,
+        )
+        for row in rows.select_related("stake_event").iterator()
     ]
+
+
+def read_handovers(first: int, last: int) -> list[Handover]:
+    """Read where swaps of our hotkeys in blocks `first` to `last` took the stake of their owners along, in chain order."""
+    owned = Yield.objects.filter(hotkey=OuterRef("hotkey"), owner=OuterRef("coldkey"))
+    rows = StakeEvent.objects.filter(
+        Exists(owned),
+        block__number__range=(first, last),
+        cause=Cause.HOTKEY_SWAP,
+        kind=StakeKind.RESTAKE,
+        added=False,
+    ).order_by("block_id", "event_index", "netuid")
+    return [Handover(row.block_id, row.event_index, row.netuid, row.hotkey, row.other_hotkey) for row in rows]
 
 
 def parts_of(yield_ids: list[int]) -> dict[int, list[Part]]:
@@ -167,6 +190,15 @@ def read_open_lots(before: datetime, pools: set[tuple[str, int]] | None = None) 
     """
     if pools is not None and not pools:
         return []
+    first = (
+        Block.objects.filter(timestamp__gte=before)
+        .order_by("number")
+        .values_list("number", flat=True)
+        .first()
+    )
+    handovers = read_handovers(0, (first if first is not None else BLOCK_MAX) - 1)
+    if pools is not None:
+        pools = pools_before(pools, handovers)
     sources = Yield.objects.filter(
         Exists(PartnerTake.objects.filter(source=OuterRef("pk"), period__start_at__lt=before)),
         asset=Asset.ALPHA,
@@ -189,6 +221,15 @@ def read_open_lots(before: datetime, pools: set[tuple[str, int]] | None = None) 
     ]
     parts = parts_of([row.pk for row, _ in rows])
     return [
-        OpenLot(row.pk, row.block_id, row.hotkey, row.netuid, row.side, left, parts[row.pk])
+        OpenLot(
+            row.pk,
+            row.block_id,
+            row.hotkey,
+            row.netuid,
+            row.side,
+            left,
+            parts[row.pk],
+            held_by(row.hotkey, row.netuid, row.block_id, handovers),
+        )
         for row, left in rows
     ]

@@ -13,8 +13,8 @@ from django.db import transaction
 from django.db.backends.postgresql.psycopg_any import NumericRange
 
 from chain.locks import Lock, hold
-from ledger.calculation import Calculation, calculate
-from ledger.facts import SharesDisagree, read_earned, read_open_lots, read_sales
+from ledger.calculation import Calculation, calculate, pools_before
+from ledger.facts import SharesDisagree, read_earned, read_handovers, read_open_lots, read_sales
 from ledger.manifest import build_manifest, content_hash, day_key
 from ledger.models import (
     Account,
@@ -114,8 +114,9 @@ def calculate_blocks(first: int, last: int, start_at: datetime, book: RuleBook) 
     :raises SharesDisagree: when the holders of a yield are not what they were when it was attributed.
     """
     sales = read_sales(first, last)
-    pools = {(sale.hotkey, sale.netuid) for sale in sales}
-    return calculate(read_earned(first, last), sales, read_open_lots(start_at, pools), book)
+    handovers = read_handovers(first, last)
+    pools = pools_before({(sale.hotkey, sale.netuid) for sale in sales}, handovers)
+    return calculate(read_earned(first, last), sales, read_open_lots(start_at, pools), book, handovers)
 
 
 def _compare_digests(ready: Readiness, result: Calculation) -> None:

@@ -124,6 +124,27 @@ def make_conversion(
     )
 
 
+def make_swap_leg(block: int, coldkey: str, old: str, new: str, *, netuid: int = 2) -> StakeEvent:
+    """Let a swap of a hotkey take a coldkey's stake along."""
+    index = StakeEvent.objects.filter(block_id=block).count() + 1
+    return StakeEvent.objects.create(
+        block_id=block,
+        event_index=index,
+        kind="RESTAKE",
+        cause="HOTKEY_SWAP",
+        derived=True,
+        added=False,
+        coldkey=coldkey,
+        hotkey=old,
+        netuid=netuid,
+        alpha_rao=1,
+        fee_asset="ALPHA",
+        other_coldkey=coldkey,
+        other_hotkey=new,
+        other_netuid=netuid,
+    )
+
+
 def make_price(block: int, netuid: int, sqrt_price: int) -> PoolPrice:
     """Record a pool's price; `sqrt_price` is U64F64 bits."""
     return PoolPrice.objects.create(

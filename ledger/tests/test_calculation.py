@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.splitting import split
-from ledger.calculation import Calculation, Earned, OpenLot, Sale, calculate
+from ledger.calculation import Calculation, Earned, Handover, OpenLot, Sale, calculate, held_by, pools_before
 from partners.matching import AgreementTerms, RuleBook, RuleTerms, WalletTerms
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -105,7 +106,7 @@ def test_f26_a_period_conserves_take_conversions_and_tao(
     assert sum(result.payables().values()) == sum(amount for _, _, amount in result.lines())
 
 
-def open_lots(earned: list[Earned], result: Calculation) -> list[OpenLot]:
+def open_lots(earned: list[Earned], result: Calculation, handovers: list[Handover]) -> list[OpenLot]:
     sold: Counter[int] = Counter()
     for _, part in result.sold:
         sold[part.yield_id] += part.alpha_rao
@@ -118,25 +119,70 @@ def open_lots(earned: list[Earned], result: Calculation) -> list[OpenLot]:
             s.side,
             s.take_rao - sold[s.yield_id],
             result.parts[s.yield_id],
+            held_by(s.hotkey, s.netuid, s.block, handovers),
         )
         for s in earned
         if s.asset == "ALPHA" and s.take_rao > sold[s.yield_id]
     ]
 
 
-@settings(max_examples=100, deadline=None)
-@given(worlds(), books(), st.integers(1, 40))
+HANDOVERS = st.lists(
+    st.builds(
+        Handover,
+        st.integers(1, 40),
+        st.integers(0, 3),
+        st.integers(1, 2),
+        st.sampled_from(["hot", "new"]),
+        st.sampled_from(["new", "newest", "hot"]),
+    ).filter(lambda swap: swap.old != swap.new),
+    max_size=3,
+).map(lambda swaps: sorted(swaps, key=lambda swap: (swap.block, swap.event_index)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(worlds(), books(), HANDOVERS, st.integers(1, 40), st.randoms())
 def test_a4_two_periods_sell_what_one_would(
-    world: tuple[list[Earned], list[Sale]], book: RuleBook, cut: int
+    world: tuple[list[Earned], list[Sale]],
+    book: RuleBook,
+    handovers: list[Handover],
+    cut: int,
+    random: Any,
 ) -> None:
     earned, sales = world
-    whole = calculate(earned, sales, [], book)
+    # Sales of keys that others handed their alpha on to.
+    sales = [replace(sale, hotkey=random.choice(["hot", "new", "newest"])) for sale in sales]
+    whole = calculate(earned, sales, [], book, handovers)
     early, late = [s for s in earned if s.block < cut], [s for s in earned if s.block >= cut]
-    first = calculate(early, [s for s in sales if s.block < cut], [], book)
-    second = calculate(late, [s for s in sales if s.block >= cut], open_lots(early, first), book)
+    before, after = [s for s in handovers if s.block < cut], [s for s in handovers if s.block >= cut]
+    first = calculate(early, [s for s in sales if s.block < cut], [], book, before)
+    left = open_lots(early, first, before)
+    second = calculate(late, [s for s in sales if s.block >= cut], left, book, after)
     assert first.sold + second.sold == whole.sold
     assert first.realised_rao + second.realised_rao == whole.realised_rao
     assert Counter(first.bases) + Counter(second.bases) == Counter(whole.bases)
+
+
+def test_le4_unsold_take_goes_along_with_a_swapped_key() -> None:
+    """Earned on the old key in blocks 1 and 3, swapped in block 2 and again in 4: nothing of it is on the old one then."""
+    book = RuleBook([], [], [])
+    at = START + timedelta(minutes=1)
+    earned = [Earned(n, n, at, 1, "hot", "ALPHA", "ALPHA", 100, [("a", 100)]) for n in (1, 3)]
+    swaps = [Handover(2, 5, 1, "hot", "new"), Handover(4, 5, 1, "hot", "new")]
+    sales = [
+        Sale(1, 2, "new", 1, 30, 3, event_index=4),
+        Sale(2, 2, "new", 1, 30, 3, event_index=6),
+        Sale(3, 3, "hot", 1, 40, 4),
+        Sale(4, 5, "new", 1, 200, 20),
+        Sale(5, 5, "hot", 1, 10, 1),
+    ]
+    sold = calculate(earned, sales, [], book, swaps).sold
+    assert [(conversion, part.yield_id, part.alpha_rao) for conversion, part in sold] == [
+        (2, 1, 30),
+        (3, 3, 40),
+        (4, 1, 70),
+        (4, 3, 60),
+    ]
+    assert pools_before({("new", 1), ("other", 1)}, swaps) == {("new", 1), ("hot", 1), ("other", 1)}
 
 
 @settings(max_examples=50, deadline=None)

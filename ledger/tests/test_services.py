@@ -43,6 +43,7 @@ from ledger.tests.factories import (
     make_partner,
     make_positions,
     make_price,
+    make_swap_leg,
     make_yield,
 )
 from ledger.tests.test_worked_example import ANN, BOB, OWN, build_two_days, close_two_days, lines_of
@@ -263,6 +264,26 @@ def test_le4_alpha_keeps_the_rate_it_was_earned_at() -> None:
     two = close_day(day=DAY_TWO, actor=None, now=NOW)
     rates = [(base, rate) for slug, _, base, rate, _ in lines_of(two) if slug == "creative-builds"]
     assert sorted(rates) == [(51, 1_000), (201, 3_300)]
+    connection.check_constraints()
+    assert check_ledger().differences == []
+
+
+@pytest.mark.parametrize("block", [30, 1_450])
+def test_le4_take_that_a_swap_took_along_is_owed_when_the_new_key_sells_it(block: int) -> None:
+    """Swapped on the first day and sold on it or on the next; the row of a stranger's stake moves nothing of ours."""
+    make_blocks(1, 2_900)
+    make_positions({BOB: 1}, netuid=2)
+    make_partner("Talisman", 5_000, BOB)
+    make_yield(10, 100)
+    for coldkey, new in ((OWNER, "new key"), (BOB, "elsewhere")):
+        make_swap_leg(20, coldkey, HOTKEY, new)
+    make_conversion(block, 40, 80, hotkey="new key")
+    make_conversion(block + 1, 40, 80, hotkey="elsewhere")
+    attribute_yields(now=NOW)
+    periods = close_due_days(actor=None, now=NOW)
+    paid = [line for period in periods for line in lines_of(period)]
+    assert paid == [("talisman", "ALPHA", 80, 5_000, 40)]
+    assert [(row.netuid, row.alpha_rao) for row in pending_alpha()] == [(2, 60)]
     connection.check_constraints()
     assert check_ledger().differences == []
 
