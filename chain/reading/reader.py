@@ -71,6 +71,7 @@ log = logging.getLogger(__name__)
 # Blocks of twelve seconds in a day: how often every position is read anew.
 ENUMERATE_EVERY = 7200
 WINDOW_BLOCKS = 32
+_RECORDS_TELL_FROM = 361
 
 Decoders = Callable[[int, str, int], Decoder]
 
@@ -366,6 +367,23 @@ class ChainReader:
                     "went what the chain kept of the dividends. What our hotkeys earned in it cannot be told."
                 )
 
+    def _refuse_merged_epochs(self, step: Step, renamed: Mapping[Pool, str]) -> None:
+        """A swap in the block of an epoch adds what two keys earned into one record; since 361 the pools tell it apart."""
+        if step.spec_version >= _RECORDS_TELL_FROM:
+            return
+        into = {
+            (new, netuid): keys.by_hotkey_netuid("TotalHotkeyAlpha", new, netuid)
+            for new in set(renamed.values()) - {old for old, _ in renamed}
+            for netuid in (*step.epochs, ROOT)
+        }
+        load(self._source, (step.before, into.values()))
+        for (new, _), key in sorted(into.items()):
+            if step.before.amount(key):
+                raise UnsupportedEvent(
+                    f"block {step.facts.number}: a hotkey of ours was swapped in its epoch's block into {new}, which has "
+                    "stake: what each of the two earned cannot be told apart."
+                )
+
     def _read_extrinsics(self, step: Step) -> None:
         """Decode the extrinsics that touched stake of ours, or that alone say whose they touched."""
         telling = telling_extrinsics(step.events, step.spec_version)
@@ -384,6 +402,8 @@ class ChainReader:
     def _read_details(self, step: Step) -> EpochBlock:
         """Read what epochs, swaps and stake events need of the states before and after."""
         renamed = renamed_pools(step.swaps, self.hotkeys, (*step.epochs, ROOT))
+        if step.epochs and renamed:
+            self._refuse_merged_epochs(step, renamed)
         told = {(leg.hotkey, leg.netuid, leg.coldkey) for leg in step.legs}
         positions, coldkeys = beside_stake_events(step.events, step.extrinsics)
         step.beside = positions | {at for at in step.touched if at[2] in coldkeys}
@@ -541,6 +561,16 @@ class ChainReader:
         coldkeys = coldkey_swaps(step.events)
         owners = self._owners_in(step.after, self.hotkeys)
         step.following, lost = taken_up(self.following, owners, coldkeys)
+        if step.swaps:
+            step.following, swapped_on = after_swaps(
+                step.following,
+                step.swaps,
+                lambda hotkey: step.after.account(keys.by_hotkey("Owner", hotkey)) is not None,
+                coldkeys,
+            )
+            lost |= swapped_on
+            if joined := sorted(set(addresses(step.following)) - set(self.hotkeys)):
+                step.joined = read_holdings(self._source, joined, step.before, safe_float=step.safe_float)
         step.lost = {one.hotkey for one in lost}
         step.facts.doubts += [
             f"block {step.facts.number}: {one.hotkey}, which a swap of {one.abandoned_by} left without an owner, is now "
@@ -548,15 +578,6 @@ class ChainReader:
             for one, owner in sorted(lost.items())
             if self._is_held(step, one.hotkey)
         ]
-        if step.swaps:
-            step.following = after_swaps(
-                step.following,
-                step.swaps,
-                lambda hotkey: step.after.account(keys.by_hotkey("Owner", hotkey)) is not None,
-                coldkeys,
-            )
-            if joined := sorted(set(addresses(step.following)) - set(self.hotkeys)):
-                step.joined = read_holdings(self._source, joined, step.before, safe_float=step.safe_float)
         origin = {swap.new: swap.old for swap in step.swaps}
         step.facts.hotkeys = [
             HotkeyFact(
@@ -572,8 +593,8 @@ class ChainReader:
         ]
 
     def _is_held(self, step: Step, hotkey: str) -> bool:
-        """Whether more is staked on a key than what a swap floors away of each holder whom it moves."""
+        """Whether more was staked on a key than what a swap floors away of each holder whom it moves."""
         pools = [pool for pool in self.holdings if pool[0] == hotkey]
         values = {pool: keys.by_hotkey_netuid("TotalHotkeyAlpha", *pool) for pool in pools}
-        load(self._source, (step.after, values.values()))
-        return any(step.after.amount(values[pool]) > len(self.holdings[pool]) for pool in pools)
+        load(self._source, (step.before, values.values()))
+        return any(step.before.amount(values[pool]) > len(self.holdings[pool]) for pool in pools)

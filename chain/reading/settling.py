@@ -17,7 +17,7 @@ from chain.runtimes.eras import PoolPricing, pricing_of
 from chain.stake.causes import Cause
 from chain.stake.changes import silent_changes
 from chain.stake.events import conversions, odd_moves, unaccounted
-from chain.stake.hotkeys import Swap, on_subnet, swaps
+from chain.stake.hotkeys import Swap, coldkey_swaps, on_subnet, swaps, unbalanced_swaps
 from chain.stake.movements import PoolBlock, pool_legs, signed, untold_changes, value_keys
 from chain.state import load
 from chain.tagging.tags import remarks, tags
@@ -61,6 +61,10 @@ def add_stake_events(
         "why. It may be one that was hidden from us in the block before"
         for leg in silent
         if leg.cause == Cause.UNEXPLAINED
+    ]
+    step.facts.doubts += [
+        f"block {step.facts.number}: {doubt}"
+        for doubt in unbalanced_swaps(legs, step.swaps, step.spec_version, coldkey_swaps(step.events))
     ]
     if not legs:
         return

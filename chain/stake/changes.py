@@ -25,8 +25,6 @@ from chain.stake.limit_orders import Execution, executions, hotkeys_of_batched
 SILENT_ALPHA_FEES = range(301, 350)
 # A tenth of an alpha. What the chain deletes as dust would sell for nothing, or its fee would.
 DUST_RAO_MAX = 10**8
-# Before, a swap of a hotkey moved raw shares.
-VALUES_MOVED_FROM = 394
 # Registering a subnet gave its owner the first alpha as stake.
 STAKE_AT_REGISTRATION = range(397, 402)
 # Storage indices of mechanisms are netuid + mechanism * this.
@@ -379,7 +377,7 @@ class _Block:
 def _why(block: _Block, change: ShareChange) -> _Why:
     """The first cause that fits: ends and swaps of whole keys first, then what names the position, then its coldkey."""
     for event in block.telling:
-        if why := _ended_or_swapped(event, change, block.payouts.get(change.position), block.spec_version):
+        if why := _ended_or_swapped(event, change, block.payouts.get(change.position)):
             return why
     for event in block.telling:
         if why := _changed_by(event, change, block.spec_version):
@@ -410,9 +408,7 @@ def _place(change: ShareChange) -> tuple[int, str, str]:
     return change.netuid, change.hotkey, change.coldkey
 
 
-def _ended_or_swapped(
-    event: Event, change: ShareChange, payout: int | None, spec_version: int
-) -> _Why | None:
+def _ended_or_swapped(event: Event, change: ShareChange, payout: int | None) -> _Why | None:
     if event.pallet != SUBTENSOR:
         return None
     if event.name == "NetworkRemoved" and not change.added:
@@ -423,9 +419,6 @@ def _ended_or_swapped(
         here, there = (new, old) if change.added else (old, new)
         if change.hotkey == here and netuid in {None, change.netuid}:
             return _Why(Cause.HOTKEY_SWAP, event, "RESTAKE", (change.coldkey, there, change.netuid))
-        # Raw shares of two prices were thrown together: some lose by it what others gain.
-        if spec_version < VALUES_MOVED_FROM and change.hotkey == new and netuid in {None, change.netuid}:
-            return _Why(Cause.HOTKEY_SWAP, event)
     elif event.name == "ColdkeySwapped":
         old, new = named(event, "old_coldkey", "new_coldkey")
         here, there = (new, old) if change.added else (old, new)

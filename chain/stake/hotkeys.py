@@ -8,12 +8,18 @@ until somebody takes it up again, for which there is no event: ours if that is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from chain.facts import StakeEventFact
 from chain.keys import ROOT, SUBTENSOR
 from chain.runtimes.decoding import Event
 from chain.runtimes.event_values import named
+from chain.stake.causes import Cause
+
+# Before, a swap moved raw shares.
+_VALUES_MOVED_FROM = 394
+_ROUNDING_RAO, _ROUNDING_PARTS = 12, 10**8
 
 
 class Following(NamedTuple):
@@ -88,6 +94,32 @@ def renamed_pools(
     return found
 
 
+def unbalanced_swaps(
+    legs: Iterable[StakeEventFact],
+    made: Collection[Swap],
+    spec_version: int,
+    coldkeys: Collection[ColdkeySwap] = (),
+) -> list[str]:
+    """Doubts about stake that left with swaps of our keys and did not arrive, or the other way round.
+
+    Something else moved it in the same block, which the swap would hide. Since 394 every holder's value moves; before,
+    shares of two prices were thrown together, and only all of a subnet's add up; so where coldkeys were swapped beside it.
+    """
+    if not made:
+        return []
+    moved: dict[tuple[int, str], list[int]] = {}
+    for leg in legs:
+        if leg.cause == Cause.HOTKEY_SWAP or (coldkeys and leg.cause == Cause.COLDKEY_SWAP):
+            whose = leg.coldkey if spec_version >= _VALUES_MOVED_FROM and not coldkeys else "all holders"
+            moved.setdefault((leg.netuid, whose), []).append(leg.alpha_rao if leg.added else -leg.alpha_rao)
+    return [
+        f"of the stake of {whose} on netuid {netuid}, {-sum(rao for rao in of if rao < 0)} rao left with a swap of a hotkey "
+        f"and {sum(rao for rao in of if rao > 0)} came: something else moved the rest"
+        for (netuid, whose), of in sorted(moved.items())
+        if abs(sum(of)) > max(_ROUNDING_RAO * len(of), max(map(abs, of)) // _ROUNDING_PARTS)
+    ]
+
+
 def addresses(following: Iterable[Following]) -> list[str]:
     """Every key followed, once."""
     return sorted({one.hotkey for one in following})
@@ -103,23 +135,26 @@ def after_swaps(
     made: Iterable[Swap],
     is_owned: Callable[[str], bool],
     coldkeys: Sequence[ColdkeySwap] = (),
-) -> frozenset[Following]:
-    """The keys followed after a block.
+) -> tuple[frozenset[Following], dict[Following, str]]:
+    """The keys followed after a block, and abandoned ones that strangers took up and swapped on, with whom.
 
     :param is_owned: whether the chain names an owner for a key after the block.
     :param coldkeys: the block's coldkey swaps, after which another may take up what one abandoned.
     """
-    ours = set(following)
+    ours, lost = set(following), dict[Following, str]()
     for swap in made:
-        for one in [one for one in ours if one.hotkey == swap.old and not one.abandoned_by]:
-            if swap.netuid is None:
+        for one in [one for one in ours if one.hotkey == swap.old]:
+            if one.abandoned_by and swap.coldkey != one.abandoned_by:
+                ours.discard(one)
+                lost[one] = swap.coldkey
+            elif swap.netuid is None:
                 ours.add(Following(swap.new, one.netuid))
                 if not is_owned(swap.old):
                     ours.discard(one)
                     ours.add(one._replace(abandoned_by=_heir(swap.coldkey, coldkeys, swap.event_index)))
             elif one.netuid in (None, swap.netuid):
                 ours.add(Following(swap.new, None if swap.netuid == ROOT else swap.netuid))
-    return _simplest(ours)
+    return _simplest(ours), lost
 
 
 def _heir(coldkey: str, made: Iterable[ColdkeySwap], after: int = -1) -> str:

@@ -101,7 +101,7 @@ def go_on_after(chain: ModelChain, reader: ChainReader, number: int) -> None:
     state = State(number, chain.hash_of(number))
     owners = {hotkey: keys.by_hotkey("Owner", hotkey) for swap in made for hotkey in (swap.old, swap.new)}
     load(chain.source, (state, owners.values()))
-    reader.following = after_swaps(
+    reader.following, _ = after_swaps(
         reader.following, made, lambda hotkey: state.account(owners[hotkey]) is not None
     )
     reader.start_from_chain(number)

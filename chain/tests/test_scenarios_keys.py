@@ -19,9 +19,11 @@ from chain.reading.reader import ChainReader
 from chain.stake.hotkeys import Following
 from chain.state import UnsupportedEvent
 from chain.tests.followed import ERAS, ROOT, TAO, Followed, eras, of, sale_of
-from chain.tests.model import World, calls
+from chain.tests.model import World, calls, codec
 from chain.tests.model.stake import subnet_account
 from chain.tests.test_every_move import moved_otherwise
+from chain.tests.test_lying_nodes import LyingModel
+from chain.tests.test_meeting_causes import becomes_liquidity
 
 
 def moved(facts: BlockFacts, cause: str) -> tuple[list[StakeEventFact], list[StakeEventFact]]:
@@ -405,8 +407,8 @@ def unseat(world: World, *, netuid: int, hotkey: str) -> None:
 
 
 @eras(277, 393)
-def test_scenario_18_another_key_of_the_owner_swapped_into_ours_is_told_as_that(spec: int) -> None:
-    """Raw shares of two prices are thrown together, so some gain by it and some lose."""
+def test_scenario_18_another_key_of_the_owner_swapped_into_ours_hides_no_sale(spec: int) -> None:
+    """Raw shares of two prices are thrown together: some gain by it, some lose, and a loss is a gap, for it may be more."""
     follow = Followed(spec)
     ours, other = follow.hotkey, follow.newcomer("other hotkey")
     follow.chain.silently(partial(own, hotkey=other, coldkey=follow.owner))
@@ -422,9 +424,96 @@ def test_scenario_18_another_key_of_the_owner_swapped_into_ours_is_told_as_that(
     follow.chain.submit(follow.owner, calls.swap_hotkey(other, ours, follow.netuid))
     follow.chain.remove_stake(follow.owner, ours, follow.netuid, 5 * TAO)
     follow.blurred = True
-    facts = follow.block()
-    assert {leg.cause for leg in facts.stake_events} == {"", "HOTKEY_SWAP"}
+    facts = follow.reader.read_block(follow.chain.produce())
+    assert {leg.cause for leg in facts.stake_events} <= {"", "HOTKEY_SWAP", "UNEXPLAINED"}
+    assert facts.doubts
     assert sale_of(facts).alpha_rao == 5 * TAO
+
+
+@pytest.mark.parametrize("where", ["everywhere", "one subnet"])
+@keeping([spec for spec in ERAS if 283 <= spec < 393])
+def test_scenario_18_a_swap_hides_no_alpha_that_went_into_liquidity(
+    spec: int, keep: bool | None, where: str
+) -> None:
+    follow = Followed(spec)
+    old, owner = follow.hotkey, follow.owner
+    becomes_liquidity(follow.chain, owner, 5 * TAO)
+    follow.chain.swap_hotkey(
+        old, follow.newcomer("new"), follow.netuid if where == "one subnet" else None, keep_stake=keep
+    )
+    follow.blurred = follow.doubtful = True
+    assert any("rao left with a swap of a hotkey" in doubt for doubt in follow.block().doubts)
+
+
+@pytest.mark.parametrize("where", ["everywhere", "one subnet"])
+@keeping([spec for spec in ERAS if spec >= 277])
+def test_scenario_18_a_sale_that_a_node_hides_beside_a_swap_is_doubted(
+    spec: int, keep: bool | None, where: str
+) -> None:
+    follow = Followed(spec)
+    chain, old, owner = follow.chain, follow.hotkey, follow.owner
+    chain.remove_stake(owner, old, follow.netuid, 5 * TAO)
+    chain.swap_hotkey(
+        old, follow.newcomer("new"), follow.netuid if where == "one subnet" else None, keep_stake=keep
+    )
+    number = chain.produce()
+    for _ in range(2):
+        chain.produce()
+    honest = LyingModel(chain)
+    assert not honest.read(number)[0].doubts
+    events = codec.decode(bytes.fromhex(str(honest.value(number, keys.SYSTEM_EVENTS))[2:]))
+    told = [
+        (phase, "System", "Remarked", {"sender": owner, "hash": "0x" + "00" * 32})
+        if name == "StakeRemoved"
+        else (phase, pallet, name, values)
+        for phase, pallet, name, values in events
+    ]
+    lies: dict[tuple[str, str], str | None] = {
+        (chain.hash_of(number), keys.SYSTEM_EVENTS): "0x" + codec.encode(told).hex()
+    }
+    assert LyingModel(chain, lies).read(number)[0].doubts
+
+
+@eras(391)
+@pytest.mark.parametrize("who", ["owner", "stranger"])
+def test_scenario_18_an_abandoned_key_taken_up_and_swapped_on_at_once(spec: int, who: str) -> None:
+    follow, old, new = keep_everything(spec)
+    coldkey = follow.owner if who == "owner" else follow.newcomer("stranger")
+    third = follow.newcomer("third")
+
+    def associate(world: World, _: str) -> None:
+        world.owner.put(old, coldkey)
+
+    follow.chain.submit(coldkey, calls.call("SubtensorModule", "try_associate_hotkey", associate, hotkey=old))
+    follow.chain.submit(coldkey, calls.swap_hotkey(old, third))
+    follow.blurred = True
+    follow.doubtful = who == "stranger"
+    facts = follow.block()
+    if who == "owner":
+        assert Following(third) in follow.reader.following
+        follow.blurred = False
+        assert epoch_of(follow, third).keys() == {"ALPHA", "ROOT"}
+    else:
+        [doubt] = facts.doubts
+        assert f"is now {coldkey}'s" in doubt
+        assert {one.hotkey for one in follow.reader.following} == {new, follow.hotkeys[1]}
+
+
+@eras(261, 360)
+def test_scenario_18_a_swap_in_an_epochs_block_into_a_key_that_may_have_earned_too_is_a_gap(
+    spec: int,
+) -> None:
+    """Both keys' dividends are added into one record."""
+    follow = Followed(spec)
+    old, second = follow.hotkey, follow.newcomer("second hotkey")
+    follow.chain.silently(partial(own, hotkey=second, coldkey=follow.owner))
+    follow.block()
+    follow.chain.add_stake(follow.newcomer("staker"), second, follow.netuid, 700 * TAO)
+    follow.block()
+    follow.chain.swap_hotkey(old, second)
+    follow.epoch(alpha={old: 123_456_789_123, second: 55 * TAO}, root={old: 54_321_987_654})
+    with pytest.raises(UnsupportedEvent, match="what each of the two earned cannot be told apart"):
+        follow.reader.read_block(follow.chain.produce())
 
 
 # --- 19. Subnets that end and begin -----------------------------------------------------------------------------------
