@@ -182,6 +182,9 @@ def test_le4_unsold_take_goes_along_with_a_swapped_key() -> None:
         (4, 1, 70),
         (4, 3, 60),
     ]
+    assert [held_by("hot", 1, block, swaps) for block in (1, 2, 3, 4, 5)] == ["new"] * 4 + ["hot"]
+    assert held_by("hot", 2, 1, swaps) == "hot"
+    assert held_by("hot", 1, 3, [*swaps[:1], Handover(5, 1, 1, "new", "newest")]) == "hot"
     assert pools_before({("new", 1), ("other", 1)}, swaps) == {("new", 1), ("hot", 1), ("other", 1)}
 
 
