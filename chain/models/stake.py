@@ -112,6 +112,10 @@ class StakeEvent(models.Model):
 
     class Meta:
         ordering = ["-block_id", "event_index", "hotkey", "netuid", "coldkey", "added"]
+        # Few of millions, and asked for whenever unsold take is.
+        indexes = [
+            models.Index(fields=["block"], condition=Q(cause="HOTKEY_SWAP"), name="stake_event_key_swaps")
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(import_run__isnull=True, import_row__isnull=True, fee_asset__in=["ALPHA", "TAO"])
