@@ -108,10 +108,11 @@ def go_on_after(chain: ModelChain, reader: ChainReader, number: int) -> None:
 
 
 def may_be_open(chain: ModelChain, number: int) -> bool:
-    """Whether a swap, the end of a subnet or a lease's payout in the block can hide what its epoch credited."""
+    """Whether a swap of a key, the end of a subnet or a lease's payout in the block can hide what its epoch credited."""
     return any(
         event.is_a(
             "SubtensorModule",
+            "ColdkeySwapped",
             "HotkeySwapped",
             "HotkeySwappedOnSubnet",
             "NetworkRemoved",
