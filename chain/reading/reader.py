@@ -225,7 +225,7 @@ class ChainReader:
                 holdings = self._step_holdings(step)
                 step.facts.shares = differences(self.holdings, holdings)
                 self._check(step)
-                before = self.holdings | step.joined
+                before = {**self.holdings, **step.joined} if step.joined else self.holdings
                 add_stake_events(self._source, step, before, holdings, lambda: self._owners_around(step))
                 if not step.migrated and not step.swaps:
                     silent = {(leg.hotkey, leg.netuid) for leg in step.facts.stake_events if leg.derived}
