@@ -228,7 +228,7 @@ _SAFE_PARTS = 10**18
 def parts_kept(pool: Pool, coldkey: str) -> int:
     """To one part in how many a denominator is known after a holder's alpha went through it by a way that is not told.
 
-    At most all of it left meanwhile, and what each operation cuts off weighs the more the less of the pool remained meanwhile.
+    At most all of it left, and what each operation cuts off weighs the more the less of the pool remained meanwhile.
     """
     rest = max(pool.value - pool.stake_of(coldkey), 0)
     return _SAFE_PARTS * rest // pool.value if pool.value else 0
