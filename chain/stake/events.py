@@ -198,11 +198,14 @@ def _name_pair(legs: list[StakeEventFact], removed: int, cause: str) -> None:
 
 
 def _name_lease_payout(legs: list[StakeEventFact], event: Event) -> None:
-    """The event follows the pair by which it paid; leases that paid in TAO only removed stake of their own."""
-    _, contributor, alpha = named(event, "lease_id", "contributor", "alpha")
+    """The event follows the pair by which it paid; leases that paid in TAO only removed stake of their own.
+
+    Its amount is what the lease meant to pay: until 396 the last pair takes the dust of the lease along.
+    """
+    (contributor,) = named(event, "contributor")
     if len(legs) < 2 or not _is_pair(legs[-2], legs[-1]):
         return
-    if (legs[-1].coldkey, legs[-1].alpha_rao, legs[-1].event_index) == (contributor, alpha, event.index - 1):
+    if (legs[-1].coldkey, legs[-1].event_index) == (contributor, event.index - 1):
         _name_pair(legs, len(legs) - 2, Cause.LEASE)
 
 

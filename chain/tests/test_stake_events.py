@@ -384,6 +384,15 @@ def test_scenario_23_a_lease_pays_its_contributors_by_pairs_that_sell_nothing(sp
     assert sold(play, {HOT: lease}) == []
 
 
+def test_scenario_23_a_lease_pays_its_dust_along_although_its_event_names_less() -> None:
+    """Until 396 what is taken from a position takes its dust too; the event of the lease tells what it meant to pay."""
+    play = StakePlay(385, extrinsic_index=None)
+    play.removed(("lease", HOT, 2), 105, 30, 0)
+    play.added(("a", HOT, 2), 105, 30, 0)
+    play.own("SubnetLeaseDividendsDistributed", lease_id=1, contributor="a", alpha=30)
+    assert [(leg.kind, leg.cause, leg.alpha_rao) for leg in legs_of(play)] == [("TRANSFER", "LEASE", 105)] * 2
+
+
 @pytest.mark.parametrize("marker", ["Proxy.ProxyExecuted", "Multisig.MultisigExecuted", "Sudo.Sudid"])
 def test_scenario_23_nested_calls_are_named_by_their_events_whoever_signed(marker: str) -> None:
     play = StakePlay(425, extrinsic_index=6)
