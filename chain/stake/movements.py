@@ -136,6 +136,7 @@ def untold_changes(block: PoolBlock) -> list[ShareChange]:
     credited = {coldkey for coldkey, _ in block.made if coldkey is not None}
     # Whoever stakes first on an emptied pool owns what roundings left in it.
     left = 0 if block.before.denominator.bits else block.before.value
+    roundings = _ROUNDING_RAO + left + (0 if apart else _growth(paid.value, block.legs))
     found = []
     for coldkey in sorted({*block.changed, *moved, *credited}):
         was, now = _share_in(paid, coldkey, block.shares), block.shares_after.get(coldkey, NO_SHARE)
@@ -144,7 +145,7 @@ def untold_changes(block: PoolBlock) -> list[ShareChange]:
         told = coldkey in moved or coldkey in credited or block.rewritten
         # Dust of whoever left is deleted to the last rao.
         is_dust = gained < -1 and worth[1] < 1 and moved.get(coldkey, 0) < 0
-        if is_dust or abs(gained) > (_ROUNDING_RAO + left if told else 0):
+        if is_dust or abs(gained) > (roundings if told else 0):
             found.append(ShareChange(*block.pool, coldkey, int(worth[1]) - gained, int(worth[1])))
     if len(found) == 1 and block.is_told and block.after.denominator.bits:
         # Where little was left in a pool, shares are coarse; its value is whole rao. What stood in a pool without shares, as
@@ -177,6 +178,18 @@ def _same_price(one: PoolState, other: PoolState) -> bool:
         return True
     crossed = one.value * of["other"], other.value * of["one"]
     return abs(crossed[0] - crossed[1]) * _PRICE_PARTS <= max(crossed)
+
+
+def _growth(value: int, legs: Iterable[StakeEventFact]) -> int:
+    """How many times over a pool grew within the block since it was smallest: so much a rao that was rounded then weighs."""
+    least = grown = value
+    growth = 0
+    for leg in legs:
+        if not _within_epoch(leg):
+            grown += leg.alpha_rao if leg.added else -leg.alpha_rao
+            least = min(least, grown)
+            growth = max(growth, grown // least) if least > 0 else growth
+    return growth
 
 
 def _within_epoch(leg: StakeEventFact) -> bool:
