@@ -108,18 +108,24 @@ def go_on_after(chain: ModelChain, reader: ChainReader, number: int) -> None:
 
 
 def may_be_open(chain: ModelChain, number: int) -> bool:
-    """Whether a swap of a key, the end of a subnet or a lease's payout in the block can hide what its epoch credited."""
-    return any(
-        event.is_a(
-            "SubtensorModule",
-            "ColdkeySwapped",
-            "HotkeySwapped",
-            "HotkeySwappedOnSubnet",
-            "NetworkRemoved",
-            "SubnetLeaseDividendsDistributed",
-        )
-        for event in events_of(chain, number)
-    )
+    """Whether a swap of a key, the end of a subnet, a lease's payout or a claim beside which everybody left the pool can hide
+    what the block's epoch credited."""
+    names = {event.name for event in events_of(chain, number) if event.pallet == "SubtensorModule"}
+    hiding = {"ColdkeySwapped", "HotkeySwapped", "HotkeySwappedOnSubnet", "NetworkRemoved"}
+    hiding |= {"SubnetLeaseDividendsDistributed"}
+    return bool(names & hiding) or ("RootClaimed" in names and everybody_left(chain, number))
+
+
+def everybody_left(chain: ModelChain, number: int) -> bool:
+    """Whether a pool of ours has stake before the block and none after it."""
+    values = [
+        keys.by_hotkey_netuid("TotalHotkeyAlpha", hotkey, netuid)
+        for hotkey in chain.hotkeys
+        for netuid in chain.netuids
+    ]
+    was, now = (State(at, chain.hash_of(at)) for at in (number - 1, number))
+    load(chain.source, (was, values), (now, values))
+    return any(was.amount(value) > 10**6 > 10**3 > now.amount(value) for value in values)
 
 
 def events_of(chain: ModelChain, number: int) -> list[Event]:
