@@ -78,7 +78,7 @@ class Sale:
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """A swap of a hotkey that took the owner's stake on one subnet along to another key."""
+    """A swap of a hotkey that took its stake on one subnet along to another key."""
 
     block: int
     event_index: int

@@ -160,16 +160,15 @@ def read_sales(first: int, last: int) -> list[Sale]:
 
 
 def read_handovers(first: int, last: int) -> list[Handover]:
-    """Read where swaps of our hotkeys in blocks `first` to `last` took the stake of their owners along, in chain order."""
-    owned = Yield.objects.filter(hotkey=OuterRef("hotkey"), owner=OuterRef("coldkey"))
+    """Read where swaps in blocks `first` to `last` took the stake of a hotkey along, in chain order.
+
+    Whoever held it: a swap moves everybody's, and what the key's owner had not sold with it.
+    """
     rows = StakeEvent.objects.filter(
-        Exists(owned),
-        block__number__range=(first, last),
-        cause=Cause.HOTKEY_SWAP,
-        kind=StakeKind.RESTAKE,
-        added=False,
-    ).order_by("block_id", "event_index", "netuid")
-    return [Handover(row.block_id, row.event_index, row.netuid, row.hotkey, row.other_hotkey) for row in rows]
+        block__number__range=(first, last), cause=Cause.HOTKEY_SWAP, kind=StakeKind.RESTAKE, added=False
+    )
+    fields = ("block_id", "event_index", "netuid", "hotkey", "other_hotkey")
+    return [Handover(*row) for row in rows.order_by(*fields).values_list(*fields).distinct()]
 
 
 def parts_of(yield_ids: list[int]) -> dict[int, list[Part]]:

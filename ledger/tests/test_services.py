@@ -270,21 +270,43 @@ def test_le4_alpha_keeps_the_rate_it_was_earned_at() -> None:
 
 @pytest.mark.parametrize("block", [30, 1_450])
 def test_le4_take_that_a_swap_took_along_is_owed_when_the_new_key_sells_it(block: int) -> None:
-    """Swapped on the first day and sold on it or on the next; the row of a stranger's stake moves nothing of ours."""
+    """Swapped on the first day and sold on it or on the next, with the stake of a delegator."""
     make_blocks(1, 2_900)
     make_positions({BOB: 1}, netuid=2)
     make_partner("Talisman", 5_000, BOB)
     make_yield(10, 100)
-    for coldkey, new in ((OWNER, "new key"), (BOB, "elsewhere")):
-        make_swap_leg(20, coldkey, HOTKEY, new)
+    for coldkey in (OWNER, BOB):
+        make_swap_leg(20, coldkey, HOTKEY, "new key")
     make_conversion(block, 40, 80, hotkey="new key")
-    make_conversion(block + 1, 40, 80, hotkey="elsewhere")
     attribute_yields(now=NOW)
     periods = close_due_days(actor=None, now=NOW)
     paid = [line for period in periods for line in lines_of(period)]
     assert paid == [("talisman", "ALPHA", 80, 5_000, 40)]
     assert [(row.netuid, row.alpha_rao) for row in pending_alpha()] == [(2, 60)]
     connection.check_constraints()
+    assert check_ledger().differences == []
+
+
+@pytest.mark.parametrize(
+    "legs",
+    [[(OWNER, HOTKEY, "middle"), (OWNER, "middle", "last")], [(ANN, HOTKEY, "last")]],
+    ids=["the key between earned nothing", "the owner's coldkey was swapped before"],
+)
+def test_le4_unsold_take_follows_swaps_of_keys_that_have_no_yield_of_whom_swaps_them(
+    legs: list[tuple[str, str, str]],
+) -> None:
+    make_blocks(1, 2_881)
+    make_positions({BOB: 1}, netuid=2)
+    make_partner("Talisman", 5_000, BOB)
+    make_yield(10, 100)
+    for number, leg in enumerate(legs):
+        make_swap_leg(20 + number, *leg)
+    make_conversion(40, 40, 80, hotkey="last")
+    attribute_yields(now=NOW)
+    periods = close_due_days(actor=None, now=NOW)
+    assert [line for period in periods for line in lines_of(period)] == [
+        ("talisman", "ALPHA", 80, 5_000, 40)
+    ]
     assert check_ledger().differences == []
 
 
