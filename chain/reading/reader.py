@@ -52,13 +52,12 @@ from chain.stake.events import stake_events
 from chain.stake.hotkeys import (
     Following,
     addresses,
-    after_swaps,
+    after_block,
     coldkey_swaps,
     of_ours,
     on_subnet,
     renamed_pools,
     swaps,
-    taken_up,
 )
 from chain.stake.movements import (
     of_coldkeys,
@@ -558,25 +557,21 @@ class ChainReader:
 
     def _follow(self, step: Step) -> None:
         """Follow our keys through the block's swaps, and those that a swap left without an owner to who takes them up."""
-        coldkeys = coldkey_swaps(step.events)
-        owners = self._owners_in(step.after, self.hotkeys)
-        step.following, lost = taken_up(self.following, owners, coldkeys)
-        if step.swaps:
-            step.following, swapped_on = after_swaps(
-                step.following,
-                step.swaps,
-                lambda hotkey: step.after.account(keys.by_hotkey("Owner", hotkey)) is not None,
-                coldkeys,
-            )
-            lost |= swapped_on
-            if joined := sorted(set(addresses(step.following)) - set(self.hotkeys)):
-                step.joined = read_holdings(self._source, joined, step.before, safe_float=step.safe_float)
-        step.lost = {one.hotkey for one in lost}
+        made, coldkeys = swaps(step.events), coldkey_swaps(step.events)
+        # A migration may hand on keys as well.
+        before = {} if step.migrated else self._owners_before(step)
+        after = self._owners_in(step.after, sorted({*self.hotkeys, *(swap.new for swap in step.swaps)}))
+        step.following, lost = after_block(self.following, made, coldkeys, before, after)
+        if step.swaps and (joined := sorted(set(addresses(step.following)) - set(self.hotkeys))):
+            step.joined = read_holdings(self._source, joined, step.before, safe_float=step.safe_float)
+        step.lost = {one.hotkey for one in lost} - set(addresses(step.following))
         step.facts.doubts += [
-            f"block {step.facts.number}: {one.hotkey}, which a swap of {one.abandoned_by} left without an owner, is now "
-            f"{owner}'s, so it is followed no longer. If that coldkey is yours, what the key earns from here on is missing"
-            for one, owner in sorted(lost.items())
-            if self._is_held(step, one.hotkey)
+            f"block {step.facts.number}: {one.hotkey}, which "
+            f"{f'a swap of {one.held_by} left without an owner' if one.was_left else f'{one.held_by} owned'}, is now "
+            f"{one.owner}'s, so it is followed no longer. If that coldkey is yours, what the key earns from here on is "
+            "missing"
+            for one in lost
+            if self._is_held(step.before if one.was_left_before else step.after, one.hotkey)
         ]
         origin = {swap.new: swap.old for swap in step.swaps}
         step.facts.hotkeys = [
@@ -592,9 +587,9 @@ class ChainReader:
             for one in sorted(self.following - step.following, key=str)
         ]
 
-    def _is_held(self, step: Step, hotkey: str) -> bool:
-        """Whether more was staked on a key than what a swap floors away of each holder whom it moves."""
+    def _is_held(self, state: State, hotkey: str) -> bool:
+        """Whether more is staked on a key than what a swap floors away of each holder whom it moves."""
         pools = [pool for pool in self.holdings if pool[0] == hotkey]
         values = {pool: keys.by_hotkey_netuid("TotalHotkeyAlpha", *pool) for pool in pools}
-        load(self._source, (step.before, values.values()))
-        return any(step.before.amount(values[pool]) > len(self.holdings[pool]) for pool in pools)
+        load(self._source, (state, values.values()))
+        return any(state.amount(values[pool]) > len(self.holdings[pool]) for pool in pools)

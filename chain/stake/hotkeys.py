@@ -1,14 +1,14 @@
 """Which keys are ours, on which subnets, and how swaps hand that on. Pure.
 
 A key that staff named counts on every subnet. `HotkeySwapped` hands all of it to the new key, `HotkeySwappedOnSubnet`
-one subnet; a swap on root hands on what root stake earns, which is on every subnet. The old key stays ours as long as the
-chain names an owner for it, since delegators may have stayed on it. One that a swap left without an owner earns nothing
-until somebody takes it up again, for which there is no event: ours if that is the coldkey which left it.
+one subnet; a swap on root hands on what root stake earns, which is on every subnet. The old key stays ours as long as its
+coldkey owns it, since delegators may have stayed on it. One that a swap left without an owner earns nothing until somebody
+takes it up again, for which there is no event: ours if that is the coldkey which left it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from chain.facts import StakeEventFact
@@ -28,6 +28,18 @@ class Following(NamedTuple):
     hotkey: str
     netuid: int | None = None
     abandoned_by: str = ""
+
+
+class Lost(NamedTuple):
+    """A key that is followed no longer, since a stranger owns it now; `held_by` is the coldkey of ours that had it."""
+
+    hotkey: str
+    held_by: str
+    owner: str
+    was_left: bool
+    """A swap had left it without an owner; otherwise it was taken from its owner."""
+    was_left_before: bool
+    """So before the block already."""
 
 
 class Swap(NamedTuple):
@@ -130,61 +142,62 @@ def on_subnet(following: Iterable[Following], netuid: int) -> list[str]:
     return sorted({one.hotkey for one in following if one.netuid in (None, netuid) and not one.abandoned_by})
 
 
-def after_swaps(
+def after_block(
     following: Iterable[Following],
     made: Iterable[Swap],
-    is_owned: Callable[[str], bool],
-    coldkeys: Sequence[ColdkeySwap] = (),
-) -> tuple[frozenset[Following], dict[Following, str]]:
-    """The keys followed after a block, and abandoned ones that strangers took up and swapped on, with whom.
+    coldkeys: Iterable[ColdkeySwap],
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+) -> tuple[frozenset[Following], list[Lost]]:
+    """The keys followed after a block, and those that it made a stranger's.
 
-    :param is_owned: whether the chain names an owner for a key after the block.
-    :param coldkeys: the block's coldkey swaps, after which another may take up what one abandoned.
+    Plays the block's swaps, then looks who owns each key: until 416 a stranger may swap a key of his into ours, and whoever
+    wants may take up a key that a swap left.
+
+    :param made: every hotkey swap of the block, of strangers' keys too.
+    :param before: owners of our keys before the block, where known; `after`, of ours and of those swapped to.
     """
-    ours, lost = set(following), dict[Following, str]()
-    for swap in made:
-        for one in [one for one in ours if one.hotkey == swap.old]:
-            if one.abandoned_by and swap.coldkey != one.abandoned_by:
+    ours, lost = set(following), set[Lost]()
+    left = {one.hotkey for one in ours if one.abandoned_by}
+    holders = {**before, **{one.hotkey: one.abandoned_by for one in ours if one.abandoned_by}}
+
+    def lose(hotkey: str, owner: str) -> None:
+        mine = {one for one in ours if one.hotkey == hotkey}
+        was_left = any(one.abandoned_by for one in mine)
+        lost.add(Lost(hotkey, holders[hotkey], owner, was_left=was_left, was_left_before=hotkey in left))
+        ours.difference_update(mine)
+
+    happened: list[Swap | ColdkeySwap] = [*made, *coldkeys]
+    for event in sorted(happened, key=lambda event: event.event_index):
+        if isinstance(event, ColdkeySwap):
+            holders |= {hotkey: event.new for hotkey, coldkey in holders.items() if coldkey == event.old}
+            continue
+        if holders.get(event.old, event.coldkey) != event.coldkey:
+            lose(event.old, event.coldkey)
+        mine = [one for one in ours if one.hotkey == event.old]
+        if not mine and holders.get(event.new, event.coldkey) != event.coldkey:
+            lose(event.new, event.coldkey)
+        for one in mine:
+            if event.netuid is None:
+                ours.add(Following(event.new, one.netuid))
                 ours.discard(one)
-                lost[one] = swap.coldkey
-            elif swap.netuid is None:
-                ours.add(Following(swap.new, one.netuid))
-                if not is_owned(swap.old):
-                    ours.discard(one)
-                    ours.add(one._replace(abandoned_by=_heir(swap.coldkey, coldkeys, swap.event_index)))
-            elif one.netuid in (None, swap.netuid):
-                ours.add(Following(swap.new, None if swap.netuid == ROOT else swap.netuid))
-    return _simplest(ours), lost
-
-
-def _heir(coldkey: str, made: Iterable[ColdkeySwap], after: int = -1) -> str:
-    """Who stands in a coldkey's place at the end of a block."""
-    for swap in made:
-        if swap.event_index > after and swap.old == coldkey:
-            coldkey = swap.new
-    return coldkey
-
-
-def taken_up(
-    following: Iterable[Following], owners: Mapping[str, str], coldkeys: Sequence[ColdkeySwap] = ()
-) -> tuple[frozenset[Following], dict[Following, str]]:
-    """The keys followed once abandoned ones have owners again, and those of them that strangers own, with whom.
-
-    :param owners: of each key after the block, where it has one.
-    :param coldkeys: the block's coldkey swaps.
-    """
-    ours = {
-        one._replace(abandoned_by=_heir(one.abandoned_by, coldkeys)) if one.abandoned_by else one
-        for one in following
-    }
-    lost = dict[Following, str]()
-    for one in [one for one in ours if one.abandoned_by and one.hotkey in owners]:
-        ours.discard(one)
-        if owners[one.hotkey] == one.abandoned_by:
-            ours.add(one._replace(abandoned_by=""))
-        elif not any(other.hotkey == one.hotkey for other in ours):
-            lost[one] = owners[one.hotkey]
-    return _simplest(ours), lost
+                ours.add(one._replace(abandoned_by=event.coldkey))
+            elif one.netuid in (None, event.netuid):
+                ours.add(Following(event.new, None if event.netuid == ROOT else event.netuid))
+        if any(one.hotkey == event.new for one in ours):
+            holders[event.new] = event.coldkey
+    for hotkey in addresses(ours):
+        owner = after.get(hotkey)
+        mine = [one for one in ours if one.hotkey == hotkey]
+        if owner is not None and holders.get(hotkey, owner) != owner:
+            lose(hotkey, owner)
+            continue
+        ours.difference_update(mine)
+        ours |= {
+            one._replace(abandoned_by="" if owner is not None or not one.abandoned_by else holders[hotkey])
+            for one in mine
+        }
+    return _simplest(ours), sorted(lost)
 
 
 def _simplest(ours: set[Following]) -> frozenset[Following]:

@@ -20,7 +20,7 @@ from chain.pools.shares import Share
 from chain.reading.reader import ChainReader
 from chain.runtimes.decoding import Event
 from chain.runtimes.eras import ERAS, era_of
-from chain.stake.hotkeys import after_swaps, swaps
+from chain.stake.hotkeys import addresses, after_block, coldkey_swaps, swaps
 from chain.state import State, UnsupportedEvent, load
 from chain.tests.model import ModelChain, TrueYield
 
@@ -97,19 +97,25 @@ def follow(chain: ModelChain, epochs: int) -> Outcome:
 
 def go_on_after(chain: ModelChain, reader: ChainReader, number: int) -> None:
     """Begin anew behind a block that was refused, with the keys that are ours after it."""
-    made = swaps(events_of(chain, number))
-    state = State(number, chain.hash_of(number))
-    owners = {hotkey: keys.by_hotkey("Owner", hotkey) for swap in made for hotkey in (swap.old, swap.new)}
-    load(chain.source, (state, owners.values()))
-    reader.following, _ = after_swaps(
-        reader.following, made, lambda hotkey: state.account(owners[hotkey]) is not None
-    )
+    events = events_of(chain, number)
+    made = swaps(events)
+    named = {
+        hotkey: keys.by_hotkey("Owner", hotkey)
+        for hotkey in {*addresses(reader.following), *(swap.new for swap in made)}
+    }
+    was, now = (State(at, chain.hash_of(at)) for at in (number - 1, number))
+    load(chain.source, (was, named.values()), (now, named.values()))
+    owners = [
+        {hotkey: owner for hotkey, key in named.items() if (owner := state.account(key)) is not None}
+        for state in (was, now)
+    ]
+    reader.following, _ = after_block(reader.following, made, coldkey_swaps(events), *owners)
     reader.start_from_chain(number)
 
 
 def may_be_open(chain: ModelChain, number: int) -> bool:
-    """Whether a swap of a key, the end of a subnet, a lease's payout or a claim beside which everybody left the pool can hide
-    what the block's epoch credited."""
+    """Whether a key's swap, a subnet's end, a lease's payout or a claim beside which everybody left can hide an epoch's
+    credits."""
     names = {event.name for event in events_of(chain, number) if event.pallet == "SubtensorModule"}
     hiding = {"ColdkeySwapped", "HotkeySwapped", "HotkeySwappedOnSubnet", "NetworkRemoved"}
     hiding |= {"SubnetLeaseDividendsDistributed"}

@@ -21,6 +21,7 @@ from chain.state import UnsupportedEvent
 from chain.tests.followed import ERAS, ROOT, TAO, Followed, eras, of, sale_of
 from chain.tests.model import World, calls, codec
 from chain.tests.model.stake import subnet_account
+from chain.tests.model.swaps import swap_hotkey
 from chain.tests.test_every_move import moved_otherwise
 from chain.tests.test_lying_nodes import LyingModel
 from chain.tests.test_meeting_causes import becomes_liquidity
@@ -497,6 +498,56 @@ def test_scenario_18_an_abandoned_key_taken_up_and_swapped_on_at_once(spec: int,
         [doubt] = facts.doubts
         assert f"is now {coldkey}'s" in doubt
         assert {one.hotkey for one in follow.reader.following} == {new, follow.hotkeys[1]}
+
+
+@eras(391)
+@pytest.mark.parametrize("keep_stake", [True, None])
+def test_scenario_18_a_stranger_takes_our_key_up_in_the_block_of_its_swap(
+    spec: int, keep_stake: bool | None
+) -> None:
+    follow = Followed(spec)
+    old, new, stranger = follow.hotkey, follow.newcomer("new"), follow.newcomer("stranger")
+    follow.chain.swap_hotkey(old, new, keep_stake=keep_stake)
+
+    def associate(world: World, _: str) -> None:
+        if world.owner_of(old) is None:
+            world.owner.put(old, stranger)
+
+    follow.chain.submit(
+        stranger, calls.call("SubtensorModule", "try_associate_hotkey", associate, hotkey=old)
+    )
+    follow.blurred = follow.doubtful = True
+    facts = follow.block()
+    said = [f"{old}, which a swap of {follow.owner} left without an owner, is now {stranger}'s"]
+    assert [text for text in said for doubt in facts.doubts if text in doubt] == said[
+        : 1 if keep_stake else 0
+    ]
+    assert {one.hotkey for one in follow.reader.following} == {new, follow.hotkeys[1]}
+
+
+@eras(401, 415)
+def test_scenario_18_a_key_of_ours_into_which_a_stranger_swaps_his_is_ours_no_longer(spec: int) -> None:
+    """Until 416 the chain asked only that the new key was not registered on that subnet."""
+    follow = Followed(spec)
+    thief, his = follow.newcomer("thief"), follow.newcomer("his")
+    follow.chain.silently(partial(own, hotkey=his, coldkey=thief))
+    follow.chain.silently(partial(unseat, netuid=follow.netuids[2], hotkey=follow.hotkey))
+    follow.block()
+
+    def swap(world: World, signer: str) -> None:
+        world.owner.put(follow.hotkey, signer)
+        swap_hotkey(world, signer, his, follow.hotkey, follow.netuids[2])
+
+    call = calls.call(
+        "SubtensorModule", "swap_hotkey", swap, hotkey=his, new_hotkey=follow.hotkey, netuid=follow.netuids[2]
+    )
+    follow.chain.submit(thief, call)
+    follow.blurred = follow.doubtful = True
+    [doubt] = follow.block().doubts
+    assert f"{follow.hotkey}, which {follow.owner} owned, is now {thief}'s" in doubt
+    assert {one.hotkey for one in follow.reader.following} == {follow.hotkeys[1]}
+    follow.epoch(alpha={follow.hotkey: 123_456_789_123}, root={})
+    assert follow.block().yields == []
 
 
 @eras(261, 360)

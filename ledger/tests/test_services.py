@@ -304,9 +304,7 @@ def test_le4_unsold_take_follows_swaps_of_keys_that_have_no_yield_of_whom_swaps_
     make_conversion(40, 40, 80, hotkey="last")
     attribute_yields(now=NOW)
     periods = close_due_days(actor=None, now=NOW)
-    assert [line for period in periods for line in lines_of(period)] == [
-        ("talisman", "ALPHA", 80, 5_000, 40)
-    ]
+    assert [line for period in periods for line in lines_of(period)] == [("talisman", "ALPHA", 80, 5_000, 40)]
     assert check_ledger().differences == []
 
 
