@@ -17,7 +17,14 @@ from chain.runtimes.eras import PoolPricing, pricing_of
 from chain.stake.causes import Cause
 from chain.stake.changes import silent_changes
 from chain.stake.events import conversions, odd_moves, unaccounted
-from chain.stake.hotkeys import Swap, coldkey_swaps, on_subnet, swaps, unbalanced_swaps
+from chain.stake.hotkeys import (
+    Swap,
+    claims_beside_swaps,
+    coldkey_swaps,
+    on_subnet,
+    swaps,
+    unbalanced_swaps,
+)
 from chain.stake.movements import PoolBlock, pool_legs, signed, untold_changes, value_keys
 from chain.state import load
 from chain.tagging.tags import remarks, tags
@@ -140,13 +147,14 @@ def _silent_legs(source: Source, step: Step, before: Holdings, after: Holdings) 
         # Elsewhere the key earns nothing of ours.
         and change.hotkey in on_subnet(step.following, change.netuid)
     ]
-    return silent_changes(
+    legs = silent_changes(
         step.events,
         step.extrinsics,
         [change for change in changes if change.position not in step.unsure],
         step.spec_version,
         migrated=step.migrated,
     )
+    return claims_beside_swaps(legs, step.events, step.swaps, step.spec_version)
 
 
 def _is_marked(step: Step, position: Position) -> bool:

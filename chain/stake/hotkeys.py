@@ -8,7 +8,8 @@ takes it up again, for which there is no event: ours if that is the coldkey whic
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from chain.facts import StakeEventFact
@@ -106,6 +107,71 @@ def renamed_pools(
     return found
 
 
+def claims_beside_swaps(
+    legs: Sequence[StakeEventFact],
+    events: Iterable[Event],
+    made: Collection[Swap],
+    spec_version: int,
+) -> list[StakeEventFact]:
+    """The legs, with root claims told apart from what swaps of our keys in the same block moved.
+
+    A claimer came to more on the new key than he left on the old one: by as much as he claimed, on the key that was his
+    when he claimed. The chain claims for some of root's stakers in every block. Until 393, when shares of two prices were
+    thrown together, this is told only where nobody else gained or lost by that.
+    """
+    claims: dict[str, Event] = {}
+    for event in events if made else ():
+        if event.is_a(SUBTENSOR, "RootClaimed"):
+            claims.setdefault(named(event, "coldkey")[0], event)
+        elif event.is_a(SUBTENSOR, "ColdkeySwapped"):
+            return list(legs)
+    swapped: dict[tuple[int, str], list[StakeEventFact]] = {}
+    for leg in legs if claims else ():
+        if leg.cause == Cause.HOTKEY_SWAP:
+            swapped.setdefault((leg.netuid, leg.coldkey), []).append(leg)
+    gained = {place: surplus for place, of in swapped.items() if (surplus := _imbalance(map(_signed, of)))}
+    found = list(legs)
+    for (netuid, coldkey), surplus in gained.items():
+        came = [leg for leg in swapped[netuid, coldkey] if leg.added]
+        left = [leg for leg in swapped[netuid, coldkey] if not leg.added]
+        mixed = any(at == netuid and who not in claims for at, who in gained)
+        if coldkey not in claims or surplus < 0 or len(came) != 1 or len(left) > 1:
+            continue
+        if spec_version < _VALUES_MOVED_FROM and mixed:
+            continue
+        found = [leg for leg in found if leg not in (*came, *left)]
+        found += _with_claim(came[0], left, claims[coldkey], surplus)
+    return found
+
+
+def _with_claim(
+    came: StakeEventFact, left: Sequence[StakeEventFact], claim: Event, claimed_rao: int
+) -> list[StakeEventFact]:
+    """What one holder's stake did in a swap, with a claim before it on the old key or after it on the new one."""
+    claiming = replace(
+        came,
+        event_index=claim.index,
+        extrinsic_index=claim.extrinsic_index,
+        kind="STAKE",
+        alpha_rao=claimed_rao,
+        cause=Cause.ROOT_CLAIM,
+        other_coldkey="",
+        other_hotkey="",
+        other_netuid=None,
+    )
+    if claim.index > came.event_index:
+        rest = came.alpha_rao - claimed_rao
+        return [*left, *([replace(came, alpha_rao=rest)] if rest else []), claiming]
+    held = sum(leg.alpha_rao for leg in left)
+    old = left[0] if left else replace(came, added=False, hotkey=came.other_hotkey, other_hotkey=came.hotkey)
+    asset = "TAO" if old.netuid == ROOT else "ALPHA"
+    return [
+        replace(claiming, hotkey=old.hotkey),
+        replace(old, alpha_rao=held + claimed_rao, fee_asset=asset),
+        came,
+    ]
+
+
 def unbalanced_swaps(
     legs: Iterable[StakeEventFact],
     made: Collection[Swap],
@@ -123,13 +189,23 @@ def unbalanced_swaps(
     for leg in legs:
         if leg.cause == Cause.HOTKEY_SWAP or (coldkeys and leg.cause == Cause.COLDKEY_SWAP):
             whose = leg.coldkey if spec_version >= _VALUES_MOVED_FROM and not coldkeys else "all holders"
-            moved.setdefault((leg.netuid, whose), []).append(leg.alpha_rao if leg.added else -leg.alpha_rao)
+            moved.setdefault((leg.netuid, whose), []).append(_signed(leg))
     return [
         f"of the stake of {whose} on netuid {netuid}, {-sum(rao for rao in of if rao < 0)} rao left with a swap of a hotkey "
         f"and {sum(rao for rao in of if rao > 0)} came: something else moved the rest"
         for (netuid, whose), of in sorted(moved.items())
-        if abs(sum(of)) > max(_ROUNDING_RAO * len(of), max(map(abs, of)) // _ROUNDING_PARTS)
+        if _imbalance(of)
     ]
+
+
+def _signed(leg: StakeEventFact) -> int:
+    return leg.alpha_rao if leg.added else -leg.alpha_rao
+
+
+def _imbalance(moved: Iterable[int]) -> int:
+    """What came and did not leave, negative the other way round; 0 within roundings."""
+    of = list(moved)
+    return sum(of) if abs(sum(of)) > max(_ROUNDING_RAO * len(of), max(map(abs, of)) // _ROUNDING_PARTS) else 0
 
 
 def addresses(following: Iterable[Following]) -> list[str]:
