@@ -153,6 +153,7 @@ def _silent_legs(source: Source, step: Step, before: Holdings, after: Holdings) 
         [change for change in changes if change.position not in step.unsure],
         step.spec_version,
         migrated=step.migrated,
+        ours={swap.old for swap in step.swaps},
     )
     return claims_beside_swaps(legs, step.events, step.swaps, step.spec_version)
 

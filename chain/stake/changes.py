@@ -6,7 +6,7 @@ never dropped. Amounts are what the reader found in the shares, except where an 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from chain.facts import Position, StakeEventFact
@@ -19,6 +19,7 @@ from chain.stake.events import (
     ends_of_move,
     stake_events,
 )
+from chain.stake.hotkeys import VALUES_MOVED_FROM
 from chain.stake.limit_orders import Execution, executions, hotkeys_of_batched
 
 # Fees could be paid in alpha without any event.
@@ -291,14 +292,16 @@ def silent_changes(
     spec_version: int,
     *,
     migrated: bool = False,
+    ours: Collection[str] = (),
 ) -> list[StakeEventFact]:
     """Name why each position changed, in the order given. A change that no event names stands after the last event.
 
     Orders whose hotkey the call tells are not among them: `chain.stake.limit_orders.order_legs` has those, exact.
 
     :param migrated: the runtime changed in the block before, so that this one ran migrations.
+    :param ours: our hotkeys, of whose swaps all is known that left.
     """
-    block = _Block.of(events, extrinsics, changes, spec_version, migrated=migrated)
+    block = _Block.of(events, extrinsics, changes, spec_version, migrated=migrated, ours=ours)
     after_all = max((event.index for event in events), default=-1) + 1
     legs = []
     for change in changes:
@@ -341,6 +344,7 @@ class _Block:
     payouts: Mapping[Position, int]
     spec_version: int
     migrated: bool
+    ours: Collection[str]
 
     @classmethod
     def of(
@@ -351,6 +355,7 @@ class _Block:
         spec_version: int,
         *,
         migrated: bool,
+        ours: Collection[str],
     ) -> _Block:
         legs = stake_events(events, spec_version)
         return cls(
@@ -371,13 +376,14 @@ class _Block:
             ),
             spec_version=spec_version,
             migrated=migrated,
+            ours=ours,
         )
 
 
 def _why(block: _Block, change: ShareChange) -> _Why:
     """The first cause that fits: ends and swaps of whole keys first, then what names the position, then its coldkey."""
     for event in block.telling:
-        if why := _ended_or_swapped(event, change, block.payouts.get(change.position)):
+        if why := _ended_or_swapped(block, event, change):
             return why
     for event in block.telling:
         if why := _changed_by(event, change, block.spec_version):
@@ -408,17 +414,21 @@ def _place(change: ShareChange) -> tuple[int, str, str]:
     return change.netuid, change.hotkey, change.coldkey
 
 
-def _ended_or_swapped(event: Event, change: ShareChange, payout: int | None) -> _Why | None:
+def _ended_or_swapped(block: _Block, event: Event, change: ShareChange) -> _Why | None:
     if event.pallet != SUBTENSOR:
         return None
     if event.name == "NetworkRemoved" and not change.added:
         if named(event, "netuid")[0] == change.netuid:
-            return _Why(Cause.DISSOLVED, event, tao_rao=payout)
+            return _Why(Cause.DISSOLVED, event, tao_rao=block.payouts.get(change.position))
     elif event.name in {"HotkeySwapped", "HotkeySwappedOnSubnet"}:
         old, new, netuid = _swapped_hotkeys(event)
         here, there = (new, old) if change.added else (old, new)
         if change.hotkey == here and netuid in {None, change.netuid}:
             return _Why(Cause.HOTKEY_SWAP, event, "RESTAKE", (change.coldkey, there, change.netuid))
+        # Shares of two prices were thrown together: who stood on the new key may have lost by it.
+        thrown_together = block.spec_version < VALUES_MOVED_FROM and old in block.ours
+        if change.hotkey == new and netuid in {None, change.netuid} and thrown_together:
+            return _Why(Cause.HOTKEY_SWAP, event)
     elif event.name == "ColdkeySwapped":
         old, new = named(event, "old_coldkey", "new_coldkey")
         here, there = (new, old) if change.added else (old, new)

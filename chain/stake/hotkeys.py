@@ -19,7 +19,7 @@ from chain.runtimes.event_values import named
 from chain.stake.causes import Cause
 
 # Before, a swap moved raw shares.
-_VALUES_MOVED_FROM = 394
+VALUES_MOVED_FROM = 394
 _ROUNDING_RAO, _ROUNDING_PARTS = 12, 10**8
 
 
@@ -137,7 +137,7 @@ def claims_beside_swaps(
         mixed = any(at == netuid and who not in claims for at, who in gained)
         if coldkey not in claims or surplus < 0 or len(came) != 1 or len(left) > 1:
             continue
-        if spec_version < _VALUES_MOVED_FROM and mixed:
+        if spec_version < VALUES_MOVED_FROM and mixed:
             continue
         found = [leg for leg in found if leg not in (*came, *left)]
         found += _with_claim(came[0], left, claims[coldkey], surplus)
@@ -188,7 +188,7 @@ def unbalanced_swaps(
     moved: dict[tuple[int, str], list[int]] = {}
     for leg in legs:
         if leg.cause == Cause.HOTKEY_SWAP or (coldkeys and leg.cause == Cause.COLDKEY_SWAP):
-            whose = leg.coldkey if spec_version >= _VALUES_MOVED_FROM and not coldkeys else "all holders"
+            whose = leg.coldkey if spec_version >= VALUES_MOVED_FROM and not coldkeys else "all holders"
             moved.setdefault((leg.netuid, whose), []).append(_signed(leg))
     return [
         f"of the stake of {whose} on netuid {netuid}, {-sum(rao for rao in of if rao < 0)} rao left with a swap of a hotkey "

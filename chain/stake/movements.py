@@ -138,7 +138,9 @@ def untold_changes(block: PoolBlock) -> list[ShareChange]:
     left = 0 if block.before.denominator.bits else block.before.value
     roundings = _ROUNDING_RAO + left + (0 if apart else _growth(paid.value, block.legs))
     found = []
-    for coldkey in sorted({*block.changed, *moved, *credited}):
+    # Shares that stayed the same may be worth something else.
+    rescaled = block.shares if block.rewritten else ()
+    for coldkey in sorted({*block.changed, *moved, *credited, *rescaled}):
         was, now = _share_in(paid, coldkey, block.shares), block.shares_after.get(coldkey, NO_SHARE)
         worth = _worth(then if apart else end, was), _worth(end, now)
         gained = _whole(*worth) - moved.get(coldkey, 0)

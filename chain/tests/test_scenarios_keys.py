@@ -538,6 +538,30 @@ def test_scenario_18_root_claims_beside_a_swap_are_told_apart_from_it(
     assert all(abs(rao - gained[who]) < 100 for who, rao in claimed.items())
 
 
+@eras(258)
+@pytest.mark.parametrize("worth_more", ["old", "new"])
+def test_scenario_18_a_swap_into_a_key_with_stake_at_another_price_is_no_gap(
+    spec: int, worth_more: str
+) -> None:
+    """Before 394 shares were thrown together, so that whoever held what was worth more lost to the others."""
+    follow = Followed(spec)
+    old, new = follow.hotkey, follow.newcomer("second")
+    follow.chain.silently(partial(own, hotkey=new, coldkey=follow.owner))
+    follow.block()
+    for coldkey in (follow.owner, follow.newcomer("staker")):
+        follow.chain.add_stake(coldkey, new, follow.netuid, 700 * TAO)
+    follow.block()
+    follow.blurred = follow.doubtful = True
+    follow.epoch(alpha={old if worth_more == "old" else new: 500 * TAO})
+    follow.block()
+    follow.chain.swap_hotkey(old, new)
+    follow.doubtful = False
+    facts = follow.block()
+    assert {leg.cause for leg in facts.stake_events} == {"HOTKEY_SWAP"}
+    assert facts.conversions == []
+    assert abs(sum(leg.alpha_rao if leg.added else -leg.alpha_rao for leg in facts.stake_events)) < 100
+
+
 @eras(391)
 @pytest.mark.parametrize("keep_stake", [True, None])
 def test_scenario_18_a_stranger_takes_our_key_up_in_the_block_of_its_swap(
