@@ -1,9 +1,40 @@
-"""The fingerprint of how a yield's take was split over those who earned it (LE1). Pure."""
+"""Whose each part of a yield's take is, and the fingerprint of how it was split over those who earned it (LE1). Pure."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from chain.keys import ROOT
+from chain.splitting import split
+from partners.lots import TaggedStake
+from partners.matching import Delegation, RuleBook, Winner
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What one coldkey's stake under one tag earned of a yield, and whose it is: a partner's, or our own."""
+
+    delegation: Delegation
+    take_rao: int
+    winner: Winner | None
+
+
+def claimed(amount_rao: int, delegation: Delegation, book: RuleBook, stake: TaggedStake) -> list[Claimed]:
+    """Split what a coldkey earned over the tags under which its stake came, by their shares when it was earned.
+
+    Those are of the state after the parent block, as the shares are that the amount itself was split by.
+    """
+    pool_netuid = ROOT if delegation.side == "ROOT" else delegation.netuid
+    position = delegation.hotkey, pool_netuid, delegation.coldkey
+    delegation = replace(delegation, history=stake.histories.get(delegation.coldkey))
+    tags = stake.parts(position, delegation.block - 1) or [("", 1)]
+    found = []
+    for name, rao in split(amount_rao, tags):
+        under = replace(delegation, tag=stake.texts.get(name, b""))
+        found.append(Claimed(under, rao, book.winner(under)))
+    return found
 
 
 def digest(shares: Iterable[tuple[str, int]]) -> str:

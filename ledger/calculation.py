@@ -13,11 +13,13 @@ from datetime import datetime
 
 from chain.splitting import split
 from ledger.allocation import Lot, Sold, allocate
-from ledger.attribution import digest
+from ledger.attribution import claimed, digest
 from ledger.commission import commission
+from partners.lots import TaggedStake
 from partners.matching import Delegation, RuleBook
 
 ALPHA = "ALPHA"
+UNTAGGED_STAKE = TaggedStake()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +154,15 @@ def calculate(
     open_lots: Iterable[OpenLot],
     book: RuleBook,
     handovers: Iterable[Handover] = (),
+    stake: TaggedStake = UNTAGGED_STAKE,
 ) -> Calculation:
     """Work out a period from its yields, conversions and swaps of keys, oldest first, and the lots left open before it."""
     result = Calculation()
-    listed = frozenset(str(wallet["address"]) for wallet in book.fingerprint()["wallets"])
     queues: dict[tuple[str, int], deque[OpenLot]] = defaultdict(deque)
     for lot in open_lots:
         queues[lot.held_by, lot.netuid].append(lot)
     for source in earned:
-        parts = _attribute(source, book, listed, result)
+        parts = _attribute(source, book, stake, result)
         if source.asset != ALPHA:
             for part in parts:
                 _add_base(result, source.hotkey, source.netuid, source.side, part, part.take_rao)
@@ -219,26 +221,26 @@ def split_over_parts(amount_rao: int, parts: Sequence[Part]) -> list[tuple[Part,
     return [(by_name[name], amount) for name, amount in shares]
 
 
-def _attribute(source: Earned, book: RuleBook, listed: frozenset[str], result: Calculation) -> list[Part]:
+def _attribute(source: Earned, book: RuleBook, stake: TaggedStake, result: Calculation) -> list[Part]:
     """Group the shares of one yield by winning agreement, and add them to the roll-ups."""
-    takes: dict[tuple[int | None, int | None, int], list[int]] = defaultdict(list)
+    takes: dict[tuple[int | None, int | None, int], dict[str, int]] = defaultdict(dict)
     pool = (source.hotkey, source.netuid, source.side)
     rolled = result.roll_ups.setdefault(pool, {})
     own = takes[None, None, 0]
     for coldkey, amount in source.shares:
         # Most holders are on nobody's list; asking the book about each of them would cost most of the run.
-        winner = (
-            book.winner(Delegation(coldkey, *pool, source.block, source.at)) if coldkey in listed else None
-        )
-        if winner is None:
-            own.append(amount)
-            key = coldkey, 0
-        else:
-            takes[winner.partner_id, winner.agreement_id, winner.rate_bps].append(amount)
-            key = coldkey, winner.partner_id
-        rolled[key] = rolled.get(key, 0) + amount
+        if not book.may_claim(coldkey) and coldkey not in stake.coldkeys:
+            own[coldkey] = amount
+            rolled[coldkey, 0] = rolled.get((coldkey, 0), 0) + amount
+            continue
+        for part in claimed(amount, Delegation(coldkey, *pool, source.block, source.at), book, stake):
+            winner = part.winner
+            of = takes[winner.partner_id, winner.agreement_id, winner.rate_bps] if winner is not None else own
+            of[coldkey] = of.get(coldkey, 0) + part.take_rao
+            key = coldkey, winner.partner_id if winner is not None else 0
+            rolled[key] = rolled.get(key, 0) + part.take_rao
     parts = [
-        Part(partner, agreement, rate, len(amounts), sum(amounts))
+        Part(partner, agreement, rate, len(amounts), sum(amounts.values()))
         for (partner, agreement, rate), amounts in sorted(takes.items(), key=lambda item: item[0][1] or 0)
         if amounts
     ]

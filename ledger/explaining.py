@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from chain.models import Block, Yield
-from ledger.attribution import digest
+from ledger.attribution import claimed, digest
 from ledger.facts import holders_of, shares_of
 from ledger.manifest import frozen_book
 from ledger.models import Attribution, Period
+from partners.lots import TaggedStake
 from partners.matching import Delegation, RuleBook, Why
 from partners.models import Partner
 from partners.queries import rule_book
+from partners.tagged_stake import read_tagged_stake
 
 
 class NotIngested(LookupError):
@@ -25,13 +27,20 @@ class NotIngested(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class DelegatorShare:
-    """What one coldkey earned of a yield; `partner` is None when nobody's rule claims it."""
+    """What one coldkey's stake under one tag earned of a yield; `partner` is None when nobody's rule claims it.
 
-    coldkey: str
+    `share` is the weight of all its stake in the pool.
+    """
+
+    delegation: Delegation
     share: int
     take_rao: int
     partner: Partner | None
     rate_bps: int
+
+    @property
+    def coldkey(self) -> str:
+        return self.delegation.coldkey
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,7 @@ class Explanation:
     block: Block
     period: Period | None
     book: RuleBook
+    stake: TaggedStake
     epochs: tuple[Epoch, ...]
 
 
@@ -72,25 +82,27 @@ def explain(number: int) -> Explanation:
     book = frozen_book(period.manifest["rules"]) if period else rule_book()
     partners = Partner.objects.in_bulk()
     sources = block.yields.select_related("attribution", "import_run").order_by("netuid", "hotkey", "side")
-    epochs = tuple(_explain_yield(source, block, book, partners) for source in sources)
-    return Explanation(block, period, book, epochs)
+    stake = read_tagged_stake(book, period.blocks.upper - 1 if period else number)
+    epochs = tuple(_explain_yield(source, block, book, stake, partners) for source in sources)
+    return Explanation(block, period, book, stake, epochs)
 
 
-def why(explanation: Explanation, source: Yield, coldkey: str) -> Why:
-    """Say which rule won one delegator, and why every other did not."""
-    return explanation.book.why(_delegation(source, explanation.block, coldkey))
+def why(explanation: Explanation, share: DelegatorShare) -> Why:
+    """Say which rule won one delegator's stake, and why every other did not."""
+    return explanation.book.why(share.delegation)
 
 
-def _explain_yield(source: Yield, block: Block, book: RuleBook, partners: dict[int, Partner]) -> Epoch:
+def _explain_yield(
+    source: Yield, block: Block, book: RuleBook, stake: TaggedStake, partners: dict[int, Partner]
+) -> Epoch:
     amounts = shares_of(source)
     weights = dict(holders_of(source))
     shares = []
-    for coldkey, take_rao in sorted(amounts, key=lambda share: (-share[1], share[0])):
-        winner = book.winner(_delegation(source, block, coldkey))
-        partner = partners[winner.partner_id] if winner else None
-        shares.append(
-            DelegatorShare(coldkey, weights[coldkey], take_rao, partner, winner.rate_bps if winner else 0)
-        )
+    for coldkey, amount in sorted(amounts, key=lambda share: (-share[1], share[0])):
+        for part in claimed(amount, _delegation(source, block, coldkey), book, stake):
+            winner = part.winner
+            partner, rate_bps = (partners[winner.partner_id], winner.rate_bps) if winner else (None, 0)
+            shares.append(DelegatorShare(part.delegation, weights[coldkey], part.take_rao, partner, rate_bps))
     return Epoch(source, tuple(shares), digest(amounts), getattr(source, "attribution", None))
 
 

@@ -174,6 +174,10 @@ def frozen_book(rules: Mapping[str, Any]) -> RuleBook:
             ends_at=datetime.fromisoformat(row["ends_at"]) if row["ends_at"] else None,
             rate_bps=row["rate_bps"],
             basis=row["basis"],
+            netuids=frozenset(row.get("netuids", ())),
+            hotkeys=frozenset(row.get("hotkeys", ())),
+            sides=frozenset(row.get("sides", ())),
+            new_delegators_only=row.get("new_delegators_only", False),
         )
         for row in rules["agreements"]
     ]
@@ -185,6 +189,10 @@ def frozen_book(rules: Mapping[str, Any]) -> RuleBook:
             row["applies_from_block"],
             is_active=True,
             kind=row["kind"],
+            memo_match=row.get("memo_match", ""),
+            memo=row.get("memo", ""),
+            netuid=row.get("netuid"),
+            side=row.get("side", ""),
         )
         for row in rules["rules"]
     ]

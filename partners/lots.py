@@ -11,12 +11,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from chain.facts import Position
 from chain.pools.shares import NO_SHARE, ONE_SHARE, Share, weights
 from chain.splitting import split
 from chain.units import U64F64_ONE
+from partners.matching import History
 
 # What a block's stake events leave over of a change of share, up to this part of what they moved, is their rounding.
 _ROUNDING_PARTS = 1_000_000
@@ -151,6 +152,26 @@ class LotBook:
                 last = max((leg.event_index for leg in change.legs), default=0) + 1
                 lots = merged([*lots, Lot(block, last, UNTAGGED, rest)])
         self._now[change.position] = lots
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedStake:
+    """Lots of the wallets that rules by memo may claim, and the histories of those whom rules for new delegators ask for.
+
+    `texts` are the remarks by the hash that the lots name them by.
+    """
+
+    lots: LotBook = field(default_factory=LotBook)
+    coldkeys: frozenset[str] = frozenset()
+    texts: Mapping[str, bytes] = field(default_factory=dict)
+    histories: Mapping[str, History] = field(default_factory=dict)
+
+    def parts(self, position: Position, block: int) -> list[tuple[str, int]]:
+        """The tags (hash, empty for none) of a position in the state after `block` with their shares, sorted by tag."""
+        shares: dict[str, int] = defaultdict(int)
+        for lot in self.lots.at(position, block) if position[2] in self.coldkeys else ():
+            shares[lot.tag] += lot.shares
+        return sorted(shares.items())
 
 
 def leg_shares(change: Change) -> list[int]:

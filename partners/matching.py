@@ -1,24 +1,71 @@
 """Whose a delegation is. Pure: the rows as plain values in, one winner or none out, with the reasons.
 
-A delegation is a coldkey's stake with one hotkey on one subnet and side, at one block. A rule of a partner
-claims it or gives a reason why not; among the claims the lower priority number wins, then the older rule.
-The answer never depends on the order in which rows were read.
+A delegation is stake of one coldkey with one hotkey on one subnet and side that came under one tag, at one block. A rule
+of a partner claims it or gives a reason why not; among the claims a named wallet comes before a memo, a memo before rules
+for whole subnets or sides; then the lower priority number wins, then the older rule. The answer never depends on the
+order in which rows were read.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 
 from chain.units import format_bps
+from partners.memos import MemoMatch, matcher
+
+
+class RuleKind(StrEnum):
+    """What a rule looks at."""
+
+    WALLET = "WALLET"
+    MEMO = "MEMO"
+    SUBNET = "SUBNET"
+    SIDE = "SIDE"
+    ALL = "ALL"
+
+
+# The stake is the partner's whose wallet it is, whatever app tagged it (PA1).
+_RANKS = {
+    RuleKind.WALLET: 0,
+    RuleKind.MEMO: 1,
+    RuleKind.SUBNET: 2,
+    RuleKind.SIDE: 2,
+    RuleKind.ALL: 2,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedAt:
+    """A stake of a wallet that a remark tagged, where it stands in the chain."""
+
+    block: int
+    event_index: int
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """When a wallet first had stake with any of our hotkeys, and every stake of it that was tagged, in chain order.
+
+    `event_index` is -1 where the stake was there before the first block that was read.
+    """
+
+    block: int
+    event_index: int
+    at: datetime
+    tagged: tuple[TaggedAt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
-    """One coldkey's stake at one block; `at` is that block's time, with a time zone."""
+    """Stake of one coldkey at one block; `at` is that block's time, with a time zone.
+
+    `tag` is the text of the remark under which it came, empty where none; `history` the wallet's, where it is known.
+    """
 
     coldkey: str
     hotkey: str
@@ -26,6 +73,8 @@ class Delegation:
     side: str
     block: int
     at: datetime
+    tag: bytes = b""
+    history: History | None = None
 
     def __post_init__(self) -> None:
         if self.at.tzinfo is None:
@@ -34,7 +83,10 @@ class Delegation:
 
 @dataclass(frozen=True, slots=True)
 class AgreementTerms:
-    """An agreement in force over `[starts_at, ends_at)`; without `ends_at` it goes on."""
+    """An agreement in force over `[starts_at, ends_at)`; without `ends_at` it goes on.
+
+    Empty `netuids`, `hotkeys` or `sides` stand for every one of them.
+    """
 
     id: int
     partner_id: int
@@ -43,22 +95,51 @@ class AgreementTerms:
     ends_at: datetime | None
     rate_bps: int
     basis: str = "TAKE"
+    netuids: frozenset[int] = frozenset()
+    hotkeys: frozenset[str] = frozenset()
+    sides: frozenset[str] = frozenset()
+    new_delegators_only: bool = False
 
     def in_force(self, at: datetime) -> bool:
         """Tell whether the agreement covers this moment."""
         return self.starts_at <= at and (self.ends_at is None or at < self.ends_at)
 
+    def covers(self, delegation: Delegation) -> bool:
+        """Tell whether the delegation is within the agreement's subnets, hotkeys and sides."""
+        return (
+            (not self.netuids or delegation.netuid in self.netuids)
+            and (not self.hotkeys or delegation.hotkey in self.hotkeys)
+            and (not self.sides or delegation.side in self.sides)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RuleTerms:
-    """One rule of an agreement."""
+    """One rule of an agreement. `memo` is a memo rule's, `netuid` a subnet rule's, `side` a side rule's.
+
+    :raises InvalidMemo: the memo is none (:func:`partners.memos.matcher`).
+    """
 
     id: int
     agreement_id: int
     priority: int = 100
     applies_from_block: int = 0
     is_active: bool = True
-    kind: str = "WALLET"
+    kind: str = RuleKind.WALLET
+    memo_match: str = ""
+    memo: str = ""
+    netuid: int | None = None
+    side: str = ""
+    matches: Callable[[bytes], bool] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        is_memo = self.kind == RuleKind.MEMO
+        test = matcher(MemoMatch(self.memo_match), self.memo) if is_memo else _never
+        object.__setattr__(self, "matches", test)
+
+
+def _never(text: bytes) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +155,12 @@ class WalletTerms:
 
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """The one claim that won, and the rate it is paid at."""
+    """The one claim that won, and the rate it is paid at; `wallet_id` is that of the wallet it was named by."""
 
     partner_id: int
     agreement_id: int
     rule_id: int
-    wallet_id: int
+    wallet_id: int | None
     rate_bps: int
 
 
@@ -92,6 +173,12 @@ class Reason(StrEnum):
     RULE_INACTIVE = "RULE_INACTIVE"
     AGREEMENT_NOT_IN_FORCE = "AGREEMENT_NOT_IN_FORCE"
     BEFORE_FIRST_BLOCK = "BEFORE_FIRST_BLOCK"
+    OUT_OF_SCOPE = "OUT_OF_SCOPE"
+    OTHER_MEMO = "OTHER_MEMO"
+    OTHER_SUBNET = "OTHER_SUBNET"
+    OTHER_SIDE = "OTHER_SIDE"
+    NOT_NEW = "NOT_NEW"
+    HISTORY_UNKNOWN = "HISTORY_UNKNOWN"
     ADDRESS_NOT_LISTED = "ADDRESS_NOT_LISTED"
     WALLET_INACTIVE = "WALLET_INACTIVE"
     WALLET_INTRODUCED_LATER = "WALLET_INTRODUCED_LATER"
@@ -118,11 +205,14 @@ class Why:
     verdicts: tuple[Verdict, ...]
 
 
-Claim = tuple[AgreementTerms, RuleTerms, WalletTerms]
+Claim = tuple[AgreementTerms, RuleTerms, WalletTerms | None]
 
 
 class RuleBook:
     """All agreements, rules and wallets, indexed to answer for many delegations.
+
+    `memo_rules` are the active rules that look at remarks; `asks_history` says that one in use pays for new delegators
+    only, so that histories are needed.
 
     Rows may come in any order; a rule whose agreement is not given is refused as an error in the caller.
     """
@@ -137,17 +227,35 @@ class RuleBook:
         for wallet in self._wallets:
             self._by_address[wallet.address].append(wallet)
         self._by_partner: defaultdict[int, list[tuple[AgreementTerms, RuleTerms]]] = defaultdict(list)
+        self._nameless: list[tuple[AgreementTerms, RuleTerms]] = []
         for rule in self._rules:
             agreement = self._agreements[rule.agreement_id]
-            self._by_partner[agreement.partner_id].append((agreement, rule))
+            if rule.kind == RuleKind.WALLET:
+                self._by_partner[agreement.partner_id].append((agreement, rule))
+            elif rule.is_active:
+                self._nameless.append((agreement, rule))
+        self.memo_rules = [rule for _, rule in self._nameless if rule.kind == RuleKind.MEMO]
+        self._claims_anybody = len(self.memo_rules) < len(self._nameless)
+        self.asks_history = any(
+            self._agreements[rule.agreement_id].new_delegators_only for rule in self._rules if rule.is_active
+        )
+
+    def may_claim(self, coldkey: str) -> bool:
+        """Tell whether any rule could claim untagged stake of a coldkey: it is listed, or a rule looks at no wallet."""
+        return self._claims_anybody or coldkey in self._by_address
 
     def winner(self, delegation: Delegation) -> Winner | None:
         """Find whose the delegation is; at most one, ever (PA1)."""
-        claims = [
+        claims: list[Claim] = [
             (agreement, rule, wallet)
             for wallet in self._by_address.get(delegation.coldkey, ())
             for agreement, rule in self._by_partner.get(wallet.partner_id, ())
             if _refusal(agreement, rule, wallet, delegation) is None
+        ]
+        claims += [
+            (agreement, rule, None)
+            for agreement, rule in self._nameless
+            if _refusal(agreement, rule, None, delegation) is None
         ]
         return _winner_of(min(claims, key=_rank)) if claims else None
 
@@ -158,7 +266,7 @@ class RuleBook:
         with_rules = {rule.agreement_id for rule in self._rules}
         for agreement in sorted(self._agreements.values(), key=lambda agreement: agreement.id):
             if agreement.id not in with_rules:
-                text = f"{_named(agreement)} has no rule, so it finds nobody. Add a wallet rule to it."
+                text = f"{_named(agreement)} has no rule, so it finds nobody. Add a rule to it."
                 verdicts.append(
                     Verdict(
                         agreement.partner_id,
@@ -192,6 +300,12 @@ class RuleBook:
                     "rate_bps": agreement.rate_bps,
                     "basis": agreement.basis,
                 }
+                | _given(
+                    netuids=sorted(agreement.netuids),
+                    hotkeys=sorted(agreement.hotkeys),
+                    sides=sorted(agreement.sides),
+                    new_delegators_only=agreement.new_delegators_only,
+                )
                 for _, agreement in sorted(agreements.items())
             ],
             "rules": [
@@ -202,6 +316,8 @@ class RuleBook:
                     "priority": rule.priority,
                     "applies_from_block": rule.applies_from_block,
                 }
+                | _given(memo_match=rule.memo_match, memo=rule.memo, side=rule.side)
+                | ({} if rule.netuid is None else {"netuid": rule.netuid})
                 for rule in sorted(rules, key=lambda rule: rule.id)
             ],
             "wallets": [
@@ -221,7 +337,7 @@ class RuleBook:
         wallets = [
             wallet
             for wallet in self._by_address.get(delegation.coldkey, ())
-            if wallet.partner_id == agreement.partner_id
+            if rule.kind == RuleKind.WALLET and wallet.partner_id == agreement.partner_id
         ]
         # The database lists a wallet once; should a book hold it twice, the one that claims speaks.
         wallets.sort(key=lambda wallet: _refusal(agreement, rule, wallet, delegation) is not None)
@@ -229,7 +345,7 @@ class RuleBook:
         if winner is not None and winner.rule_id == rule.id:
             reason, text = (
                 Reason.WON,
-                f"{_named(agreement)} lists this address and was in force at this block.",
+                _WON[RuleKind(rule.kind)].format(_named(agreement)),
             )
         elif refusal := _refusal(agreement, rule, wallet, delegation):
             reason, text = refusal
@@ -249,10 +365,13 @@ def _refusal(
 ) -> tuple[Reason, str] | None:
     """Say why the rule does not claim the delegation; None when it does. The only place that decides."""
     name = agreement.partner_name
-    if wallet is None or wallet.address != delegation.coldkey or wallet.partner_id != agreement.partner_id:
+    by_wallet = rule.kind == RuleKind.WALLET
+    if by_wallet and (
+        wallet is None or wallet.address != delegation.coldkey or wallet.partner_id != agreement.partner_id
+    ):
         return Reason.ADDRESS_NOT_LISTED, f"{name} does not list this address among its wallets."
     if not rule.is_active:
-        return Reason.RULE_INACTIVE, f"The wallet rule of {_named(agreement)} is switched off."
+        return Reason.RULE_INACTIVE, f"The {rule.kind.lower()} rule of {_named(agreement)} is switched off."
     if not agreement.in_force(delegation.at):
         return Reason.AGREEMENT_NOT_IN_FORCE, f"{_named(agreement)} was not in force at this block's time."
     if delegation.block < rule.applies_from_block:
@@ -260,24 +379,81 @@ def _refusal(
             Reason.BEFORE_FIRST_BLOCK,
             f"The rule of {_named(agreement)} applies from block {rule.applies_from_block:,} on.",
         )
-    if not wallet.is_active:
-        return Reason.WALLET_INACTIVE, f"{name} lists this address, but the wallet is inactive."
-    if delegation.at.astimezone(UTC).date() < wallet.introduced_date:
+    if not agreement.covers(delegation):
+        return Reason.OUT_OF_SCOPE, f"{_named(agreement)} does not cover this subnet, hotkey or side."
+    if rule.kind == RuleKind.MEMO and not rule.matches(delegation.tag):
+        came = "under another remark" if delegation.tag else "without a remark"
+        return Reason.OTHER_MEMO, f"This stake came {came}; {_named(agreement)} looks for one of its own."
+    if rule.kind == RuleKind.SUBNET and delegation.netuid != rule.netuid:
+        return Reason.OTHER_SUBNET, f"The rule of {_named(agreement)} is for subnet {rule.netuid}."
+    if rule.kind == RuleKind.SIDE and delegation.side != rule.side:
+        return Reason.OTHER_SIDE, f"The rule of {_named(agreement)} is for {rule.side.lower()} stake."
+    if by_wallet and wallet is not None:
+        if not wallet.is_active:
+            return Reason.WALLET_INACTIVE, f"{name} lists this address, but the wallet is inactive."
+        if delegation.at.astimezone(UTC).date() < wallet.introduced_date:
+            return (
+                Reason.WALLET_INTRODUCED_LATER,
+                f"{name} lists this address from {wallet.introduced_date.isoformat()} 00:00 UTC on.",
+            )
+    return _not_new(agreement, rule, wallet, delegation) if agreement.new_delegators_only else None
+
+
+def _not_new(
+    agreement: AgreementTerms, rule: RuleTerms, wallet: WalletTerms | None, delegation: Delegation
+) -> tuple[Reason, str] | None:
+    """Say why the wallet is no new delegator of the partner (PA8); None when it is one.
+
+    One found by a memo is new if nothing of it stood with any of our hotkeys before its first stake under that memo; one
+    found by its address, if nothing did before the day it was introduced; any other, before the agreement began.
+    """
+    history = delegation.history
+    if history is None:
         return (
-            Reason.WALLET_INTRODUCED_LATER,
-            f"{name} lists this address from {wallet.introduced_date.isoformat()} 00:00 UTC on.",
+            Reason.HISTORY_UNKNOWN,
+            f"{_named(agreement)} is for new delegators only, and since when this wallet has stake is not known.",
         )
-    return None
+    if rule.kind == RuleKind.MEMO:
+        first = next((stake for stake in history.tagged if rule.matches(stake.text)), None)
+        is_new = first is not None and (history.block, history.event_index) >= (
+            first.block,
+            first.event_index,
+        )
+    elif wallet is not None:
+        is_new = history.at >= datetime.combine(wallet.introduced_date, time(), UTC)
+    else:
+        is_new = history.at >= agreement.starts_at
+    if is_new:
+        return None
+    return (
+        Reason.NOT_NEW,
+        f"{_named(agreement)} is for new delegators only, and this wallet has had stake since block {history.block:,}.",
+    )
 
 
-def _rank(claim: Claim) -> tuple[int, int, int]:
+_WON = {
+    RuleKind.WALLET: "{} lists this address and was in force at this block.",
+    RuleKind.MEMO: "This stake came under the remark that {} looks for.",
+    RuleKind.SUBNET: "{} has a rule for this whole subnet.",
+    RuleKind.SIDE: "{} has a rule for all stake of this side.",
+    RuleKind.ALL: "{} has a rule for all stake.",
+}
+
+
+def _given(**values: object) -> dict[str, object]:
+    """What differs from its default, so that books without it have the fingerprints they always had."""
+    return {name: value for name, value in values.items() if value}
+
+
+def _rank(claim: Claim) -> tuple[int, int, int, int]:
     _, rule, wallet = claim
-    return rule.priority, rule.id, wallet.id
+    return _RANKS[RuleKind(rule.kind)], rule.priority, rule.id, wallet.id if wallet else 0
 
 
 def _winner_of(claim: Claim) -> Winner:
     agreement, rule, wallet = claim
-    return Winner(agreement.partner_id, agreement.id, rule.id, wallet.id, agreement.rate_bps)
+    wallet_id = wallet.id if wallet else None
+    return Winner(agreement.partner_id, agreement.id, rule.id, wallet_id, agreement.rate_bps)
 
 
 def _named(agreement: AgreementTerms) -> str:

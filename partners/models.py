@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pghistory
 from django.contrib.postgres.constraints import ExclusionConstraint
-from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
+from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, RangeOperators
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -24,9 +24,11 @@ from rest_framework_api_key.models import AbstractAPIKey
 
 from chain.addresses import InvalidAddress
 from chain.families import check_address
-from chain.models import ADDRESS_LENGTH, Hotkey
+from chain.models import ADDRESS_LENGTH, Hotkey, Side
 from chain.network import family
 from chain.units import BPS_WHOLE, format_bps
+from partners.matching import RuleKind
+from partners.memos import PATTERN_LENGTH_MAX, InvalidMemo, MemoMatch, matcher
 
 Model = TypeVar("Model", bound=models.Model)
 
@@ -99,6 +101,8 @@ class Partner(models.Model):
 
     class Kind(models.TextChoices):
         NAMED = "NAMED", "Named: found by wallet address"
+        TAGGED = "TAGGED", "Wallet app: found by the remark on stake"
+        HYBRID = "HYBRID", "Both: some wallets named, others by remark"
 
     class Status(models.TextChoices):
         ACTIVE = "ACTIVE", "Active"
@@ -158,6 +162,34 @@ class Agreement(models.Model):
         validators=[MinValueValidator(0)],
         help_text="Less than this is carried forward, in rao.",
     )
+    netuids = ArrayField(
+        models.PositiveIntegerField(),
+        default=list,
+        db_default=[],
+        blank=True,
+        verbose_name="subnets",
+        help_text="Numbers, separated by commas. Empty: all.",
+    )
+    hotkeys = ArrayField(
+        models.CharField(max_length=ADDRESS_LENGTH),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="Addresses of your hotkeys, separated by commas. Empty: all.",
+    )
+    sides = ArrayField(
+        models.CharField(max_length=9, choices=Side.choices),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="What the stake earns, separated by commas: " + ", ".join(Side.values) + ". Empty: all.",
+    )
+    new_delegators_only = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Only wallets that had no stake with any of your hotkeys before: before their first stake under the "
+        "remark, before the day they were introduced, or before this agreement began, by the rule that finds them.",
+    )
     notes = models.TextField(blank=True)
 
     class Meta:
@@ -206,10 +238,33 @@ class Rule(models.Model):
     """How an agreement's delegators are recognised (PA3); the lower priority wins, then the older rule."""
 
     class Kind(models.TextChoices):
-        WALLET = "WALLET", "Exact wallet: the partner's wallet list"
+        WALLET = RuleKind.WALLET, "Exact wallet: the partner's wallet list"
+        MEMO = RuleKind.MEMO, "Remark: the text that an app leaves beside stake"
+        SUBNET = RuleKind.SUBNET, "Subnet: all stake on it"
+        SIDE = RuleKind.SIDE, "Side: all stake that earns so"
+        ALL = RuleKind.ALL, "All stake"
+
+    class Compare(models.TextChoices):
+        EQUALS = MemoMatch.EQUALS, "Equals"
+        STARTS = MemoMatch.STARTS, "Starts with"
+        CONTAINS = MemoMatch.CONTAINS, "Contains"
+        REGEX = MemoMatch.REGEX, "Regular expression (RE2)"
 
     agreement = models.ForeignKey(Agreement, on_delete=models.PROTECT, related_name="rules")
     kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.WALLET)
+    memo_match = models.CharField(
+        "remark", max_length=8, blank=True, default="", db_default="", choices=Compare.choices
+    )
+    memo = models.CharField(
+        "text",
+        max_length=PATTERN_LENGTH_MAX,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Compared byte by byte, letters' case too.",
+    )
+    netuid = models.PositiveIntegerField("subnet", null=True, blank=True)
+    side = models.CharField(max_length=9, blank=True, default="", db_default="", choices=Side.choices)
     priority = models.PositiveIntegerField(default=100)
     applies_from_block = models.BigIntegerField(default=0, help_text="First block the rule counts at.")
     is_active = models.BooleanField(default=True)
@@ -218,16 +273,60 @@ class Rule(models.Model):
         ordering = ["priority", "id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["agreement", "kind"],
+                fields=["agreement", "kind", "memo_match", "memo", "netuid", "side"],
                 condition=Q(is_active=True),
-                name="rule_kind_once_per_agreement",
-                violation_error_message="This agreement already has an active rule of this kind.",
+                nulls_distinct=False,
+                name="rule_once_per_agreement",
+                violation_error_message="This agreement already has such an active rule.",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=["WALLET", "ALL"], memo_match="", memo="", netuid=None, side="")
+                | Q(kind="MEMO", memo_match__in=list(MemoMatch), netuid=None, side="") & ~Q(memo="")
+                | Q(kind="SUBNET", memo_match="", memo="", netuid__isnull=False, side="")
+                | Q(kind="SIDE", memo_match="", memo="", netuid=None, side__in=Side.values),
+                name="rule_says_what_it_looks_at",
+                violation_error_message="A rule gives what its kind looks at, and nothing else.",
             ),
             models.CheckConstraint(condition=Q(applies_from_block__gte=0), name="rule_block_not_negative"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.agreement}: {self.get_kind_display()}"
+        return f"{self.agreement}: {self.looks_at}"
+
+    @property
+    def looks_at(self) -> str:
+        """What it finds delegators by, in words."""
+        kind: str = self.get_kind_display().partition(":")[0]
+        if self.kind == RuleKind.MEMO:
+            return f"{kind} {self.get_memo_match_display().lower()} “{self.memo}”"
+        if self.kind == RuleKind.SUBNET:
+            return f"{kind} {self.netuid}"
+        return f"{kind} {self.get_side_display()}" if self.kind == RuleKind.SIDE else kind
+
+    def clean(self) -> None:
+        """Refuse what the rule's kind does not look at, what it lacks, and a memo that is none."""
+        wanted = {
+            RuleKind.MEMO: {"memo_match", "memo"},
+            RuleKind.SUBNET: {"netuid"},
+            RuleKind.SIDE: {"side"},
+        }.get(RuleKind(self.kind), set())
+        kind = self.get_kind_display().partition(":")[0].lower()
+        errors: dict[str, str] = {}
+        for name in ("memo_match", "memo", "netuid", "side"):
+            is_given = getattr(self, name) not in (None, "")
+            if is_given != (name in wanted):
+                errors[name] = (
+                    f"A rule by {kind} has none; leave it empty."
+                    if is_given
+                    else f"A rule by {kind} needs it."
+                )
+        if not errors and self.kind == RuleKind.MEMO:
+            try:
+                matcher(MemoMatch(self.memo_match), self.memo)
+            except InvalidMemo as error:
+                errors["memo"] = f"Not possible: {error}."
+        if errors:
+            raise ValidationError(errors)
 
 
 @tracked()

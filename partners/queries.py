@@ -17,12 +17,25 @@ def rule_book() -> RuleBook:
             ends_at=agreement.effective.upper,
             rate_bps=agreement.rate_bps,
             basis=agreement.basis,
+            netuids=frozenset(agreement.netuids),
+            hotkeys=frozenset(agreement.hotkeys),
+            sides=frozenset(agreement.sides),
+            new_delegators_only=agreement.new_delegators_only,
         )
         for agreement in Agreement.objects.select_related("partner").order_by("pk")
     ]
     rules = [
         RuleTerms(
-            rule.pk, rule.agreement_id, rule.priority, rule.applies_from_block, rule.is_active, rule.kind
+            rule.pk,
+            rule.agreement_id,
+            rule.priority,
+            rule.applies_from_block,
+            rule.is_active,
+            rule.kind,
+            rule.memo_match,
+            rule.memo,
+            rule.netuid,
+            rule.side,
         )
         for rule in Rule.objects.order_by("pk")
     ]

@@ -81,7 +81,7 @@ class BlockPage(Page):
         asked = self.request.GET
         name = f"page{epoch.source.pk}"
         page = Paginator(epoch.shares, ROWS_PER_PAGE).get_page(asked.get(name))
-        rows = [(share, explaining.why(found, epoch.source, share.coldkey)) for share in page.object_list]
+        rows = [(share, explaining.why(found, share)) for share in page.object_list]
         return {
             "title": epoch.source.title,
             "epoch": epoch,

@@ -30,6 +30,7 @@ from ledger.readiness import Readiness, check_day, day_bounds, next_day
 from ledger.services.posting import Actor, post_entry
 from partners.matching import RuleBook
 from partners.queries import rule_book
+from partners.tagged_stake import read_tagged_stake
 
 BATCH = 5_000
 log = structlog.get_logger(__name__)
@@ -116,7 +117,8 @@ def calculate_blocks(first: int, last: int, start_at: datetime, book: RuleBook) 
     sales = read_sales(first, last)
     handovers = read_handovers(first, last)
     pools = pools_before({(sale.hotkey, sale.netuid) for sale in sales}, handovers)
-    return calculate(read_earned(first, last), sales, read_open_lots(start_at, pools), book, handovers)
+    lots, stake = read_open_lots(start_at, pools), read_tagged_stake(book, last)
+    return calculate(read_earned(first, last), sales, lots, book, handovers, stake)
 
 
 def _compare_digests(ready: Readiness, result: Calculation) -> None:

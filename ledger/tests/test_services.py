@@ -357,8 +357,8 @@ def test_le2_a_closed_block_is_explained_by_the_rules_it_was_closed_with() -> No
     make_yield(2_885, 10)
     found = explaining.explain(2_885)
     assert found.period is None
-    assert found.epochs[0].shares[0].partner is None
-    reasons = [verdict.reason for verdict in explaining.why(found, found.epochs[0].source, ANN).verdicts]
+    assert (found.epochs[0].shares[0].coldkey, found.epochs[0].shares[0].partner) == (ANN, None)
+    reasons = [verdict.reason for verdict in explaining.why(found, found.epochs[0].shares[0]).verdicts]
     assert "WALLET_INACTIVE" in reasons
     proved = explaining.explain(10)
     assert proved.epochs[0].is_proved

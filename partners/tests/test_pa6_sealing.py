@@ -28,6 +28,7 @@ SEED = int(os.environ.get("SEAL_SEED", "1"))
 EDITS = 1_000
 EVENTS = [f"partners_{kind}event" for kind in ("partner", "agreement", "rule", "wallet")]
 OTHER_VALUES = {
+    "ARRAY": "array_append({0}, '7')",
     "boolean": "NOT {0}",
     "bytea": r"{0} || '\x01'",
     "date": "{0} + 1",

@@ -117,11 +117,11 @@ def test_pa2_the_database_refuses_impossible_terms(column: str, value: int, cons
         raw(f"UPDATE partners_agreement SET {column} = %s", value)
 
 
-def test_pa3_an_agreement_has_one_active_rule_of_a_kind() -> None:
+def test_pa3_an_agreement_has_an_active_rule_once() -> None:
     agreement = make_agreement(make_partner())
-    with pytest.raises(services.Refused, match="already has an active rule"):
+    with pytest.raises(services.Refused, match="already has such an active rule"):
         services.add_rule(actor=None, agreement=agreement)
-    with pytest.raises(IntegrityError, match="rule_kind_once_per_agreement"):
+    with pytest.raises(IntegrityError, match="rule_once_per_agreement"):
         raw(
             "INSERT INTO partners_rule (agreement_id, kind, priority, applies_from_block, is_active)"
             " VALUES (%s, 'WALLET', 1, 0, true)",
