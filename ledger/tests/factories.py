@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
@@ -15,8 +16,10 @@ from chain.models import (
     IngestRun,
     PoolPrice,
     Position,
+    Remark,
     Runtime,
     StakeEvent,
+    Tag,
     Yield,
 )
 from partners.models import Agreement, Partner, Rule, Wallet
@@ -143,6 +146,75 @@ def make_swap_leg(block: int, coldkey: str, old: str, new: str, *, netuid: int =
         other_hotkey=new,
         other_netuid=netuid,
     )
+
+
+def make_stake(
+    block: int, coldkey: str, rao: int, *, text: bytes = b"", netuid: int = 2, hotkey: str = HOTKEY
+) -> StakeEvent:
+    """Let a coldkey stake, or unstake a negative amount, in a pool whose shares are rao; with a remark beside it.
+
+    The remark tags a stake; beside an unstake it says by which app.
+    """
+    at = Position.objects.filter(
+        hotkey=hotkey, netuid=netuid, coldkey=coldkey, blocks__contains=block
+    ).first()
+    if at is not None:
+        Position.objects.filter(pk=at.pk).update(blocks=NumericRange(at.blocks.lower, block))
+    if share := (at.share if at else 0) + rao:
+        make_positions({coldkey: share}, netuid=netuid, hotkey=hotkey, since=block)
+    index = StakeEvent.objects.filter(block_id=block).count() * 2 + 1
+    event = StakeEvent.objects.create(
+        block_id=block,
+        event_index=index,
+        extrinsic_index=index,
+        kind="STAKE" if rao > 0 else "UNSTAKE",
+        added=rao > 0,
+        coldkey=coldkey,
+        hotkey=hotkey,
+        netuid=netuid,
+        tao_rao=abs(rao),
+        alpha_rao=abs(rao),
+        fee_rao=0,
+        fee_asset="TAO" if rao > 0 else "ALPHA",
+    )
+    if text:
+        remark = Remark.objects.create(
+            block_id=block,
+            event_index=index + 1,
+            extrinsic_index=index,
+            sender=coldkey,
+            remark=text,
+            text_hash="0x" + hashlib.blake2b(text, digest_size=32).hexdigest(),
+            byte_count=len(text),
+        )
+        accepted = {"accepted": True, "reason": "SAME_SENDER", "stake_event": event}
+        refused = {"accepted": False, "reason": "UNSTAKE_ONLY"}
+        Tag.objects.create(block_id=block, remark=remark, **(accepted if rao > 0 else refused))
+    return event
+
+
+def make_coldkey_swap(block: int, old: str, new: str, rao: int, *, netuid: int = 2) -> None:
+    """Let a coldkey take another's place in a pool, with its stake."""
+    for added, coldkey, other in ((False, old, new), (True, new, old)):
+        StakeEvent.objects.create(
+            block_id=block,
+            event_index=1,
+            kind="TRANSFER",
+            cause="COLDKEY_SWAP",
+            derived=True,
+            added=added,
+            coldkey=coldkey,
+            hotkey=HOTKEY,
+            netuid=netuid,
+            alpha_rao=rao,
+            fee_asset="ALPHA",
+            other_coldkey=other,
+            other_hotkey=HOTKEY,
+            other_netuid=netuid,
+        )
+    at = Position.objects.get(coldkey=old, netuid=netuid, hotkey=HOTKEY, blocks__contains=block)
+    Position.objects.filter(pk=at.pk).update(blocks=NumericRange(at.blocks.lower, block))
+    make_positions({new: rao}, netuid=netuid, since=block)
 
 
 def make_price(block: int, netuid: int, sqrt_price: int) -> PoolPrice:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partners.matching import AgreementTerms, Delegation, Reason, RuleBook, RuleTerms, WalletTerms
+from partners.matching import (
+    AgreementTerms,
+    Delegation,
+    History,
+    Reason,
+    RuleBook,
+    RuleTerms,
+    TaggedAt,
+    WalletTerms,
+)
 
 START = datetime(2025, 8, 1, tzinfo=UTC)
 ALICE, BOB = "5Alice", "5Bob"
@@ -157,10 +168,23 @@ def books(draw: st.DrawFn) -> tuple[list[AgreementTerms], list[RuleTerms], list[
         partner, starts_at = draw(st.integers(1, 3)), draw(moments)
         ends_at = draw(st.none() | st.just(starts_at + timedelta(days=draw(st.integers(1, 9)))))
         rate = draw(st.integers(0, 10_000))
-        agreements.append(AgreementTerms(pk, partner, f"Partner {partner}", starts_at, ends_at, rate))
+        scope = (
+            draw(st.frozensets(st.integers(1, 3), max_size=1)),
+            draw(st.frozensets(st.sampled_from(["5Hotkey", "5Other"]), max_size=1)),
+            draw(st.frozensets(st.sampled_from(["ALPHA", "ROOT"]), max_size=1)),
+            draw(st.booleans()),
+        )
+        agreements.append(
+            AgreementTerms(pk, partner, f"Partner {partner}", starts_at, ends_at, rate, "TAKE", *scope)
+        )
     rules = [
         RuleTerms(
-            pk, draw(st.integers(1, len(agreements))), draw(st.integers(1, 3)), draw(st.integers(0, 9)), on
+            pk,
+            draw(st.integers(1, len(agreements))),
+            draw(st.integers(1, 3)),
+            draw(st.integers(0, 9)),
+            on,
+            **draw(st.sampled_from(LOOKS_AT)),
         )
         for pk, on in enumerate(draw(st.lists(st.booleans(), max_size=6 if agreements else 0)), 1)
     ]
@@ -171,7 +195,36 @@ def books(draw: st.DrawFn) -> tuple[list[AgreementTerms], list[RuleTerms], list[
     return agreements, rules, wallets
 
 
-delegations = st.builds(delegation, addresses, st.integers(0, 12), moments)
+LOOKS_AT: list[dict[str, Any]] = [
+    {"kind": "WALLET"},
+    {"kind": "WALLET"},
+    {"kind": "MEMO", "memo_match": "EQUALS", "memo": "talisman"},
+    {"kind": "MEMO", "memo_match": "STARTS", "memo": "nova"},
+    {"kind": "MEMO", "memo_match": "REGEX", "memo": "^(talisman|nova)"},
+    {"kind": "SUBNET", "netuid": 2},
+    {"kind": "SIDE", "side": "ROOT"},
+    {"kind": "ALL"},
+]
+texts = st.sampled_from([b"", b"talisman", b"nova:1", b"other"])
+histories = st.none() | st.builds(
+    lambda first, at, tagged: History(
+        first, 0, at, tuple(TaggedAt(first + gap, gap, text) for gap, text in enumerate(tagged))
+    ),
+    st.integers(0, 12),
+    moments,
+    st.lists(texts, max_size=3),
+)
+delegations = st.builds(
+    Delegation,
+    addresses,
+    st.sampled_from(["5Hotkey", "5Other"]),
+    st.integers(1, 3),
+    st.sampled_from(["ALPHA", "ROOT"]),
+    st.integers(0, 12),
+    moments,
+    texts,
+    histories,
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -209,6 +262,61 @@ def test_f26_what_partners_are_given_never_exceeds_the_whole(
     assert 0 <= given_rao <= sum(take_rao.values())
 
 
+@settings(max_examples=300, deadline=None)
+@given(books(), delegations)
+def test_pa1_named_comes_before_tagged_and_tagged_before_all_whatever_the_priority(
+    rows: tuple[list[AgreementTerms], list[RuleTerms], list[WalletTerms]], what: Delegation
+) -> None:
+    agreements, rules, wallets = rows
+    ranks = {"WALLET": 0, "MEMO": 1}
+    alone = {rule.id: RuleBook(agreements, [rule], wallets).winner(what) for rule in rules}
+    claims = [rule for rule in rules if alone[rule.id] is not None]
+    first = min(claims, key=lambda rule: (ranks.get(rule.kind, 2), rule.priority, rule.id), default=None)
+    assert RuleBook(*rows).winner(what) == (alone[first.id] if first else None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "tag", "reason"),
+    [
+        ({"kind": "MEMO", "memo_match": "EQUALS", "memo": "talisman"}, b"nova", Reason.OTHER_MEMO),
+        ({"kind": "MEMO", "memo_match": "EQUALS", "memo": "talisman"}, b"", Reason.OTHER_MEMO),
+        ({"kind": "SUBNET", "netuid": 3}, b"", Reason.OTHER_SUBNET),
+        ({"kind": "SIDE", "side": "ROOT"}, b"", Reason.OTHER_SIDE),
+    ],
+)
+def test_pa3_what_a_rule_does_not_look_at_says_why(rule: dict[str, Any], tag: bytes, reason: Reason) -> None:
+    book = RuleBook([agreement()], [RuleTerms(1, 1, **rule)], [wallet()])
+    assert book.winner(replace(delegation(), tag=tag)) is None
+    assert reasons(book, replace(delegation(), tag=tag)) == [reason]
+
+
+MEMO = {"kind": "MEMO", "memo_match": "EQUALS", "memo": "talisman"}
+FIRST_TAG = TaggedAt(10, 4, b"talisman")
+
+
+@pytest.mark.parametrize(
+    ("rule", "history", "reason"),
+    [
+        (MEMO, History(10, 4, START, (FIRST_TAG,)), Reason.WON),
+        (MEMO, History(10, 3, START, (FIRST_TAG,)), Reason.NOT_NEW),
+        (MEMO, History(9, 9, START, (FIRST_TAG,)), Reason.NOT_NEW),
+        (MEMO, History(9, 9, START, (TaggedAt(9, 9, b"nova"), FIRST_TAG)), Reason.NOT_NEW),
+        (MEMO, None, Reason.HISTORY_UNKNOWN),
+        ({"kind": "WALLET"}, History(9, 9, datetime(2025, 8, 5, tzinfo=UTC)), Reason.WON),
+        ({"kind": "WALLET"}, History(9, 9, datetime(2025, 8, 4, 23, 59, tzinfo=UTC)), Reason.NOT_NEW),
+        ({"kind": "ALL"}, History(9, 9, START), Reason.WON),
+        ({"kind": "ALL"}, History(9, 9, START - timedelta(seconds=1)), Reason.NOT_NEW),
+    ],
+)
+def test_pa8_new_delegators_only_by_what_finds_them(
+    rule: dict[str, Any], history: History | None, reason: Reason
+) -> None:
+    book = RuleBook([replace(agreement(), new_delegators_only=True)], [RuleTerms(1, 1, **rule)], [wallet()])
+    what = replace(delegation(), tag=b"talisman", history=history)
+    assert reasons(book, what) == [reason]
+    assert (book.winner(what) is not None) == (reason is Reason.WON)
+
+
 @settings(max_examples=100, deadline=None)
 @given(books(), st.lists(delegations, min_size=1, max_size=8))
 def test_rows_left_out_of_the_fingerprint_never_win(
@@ -237,5 +345,15 @@ def test_pa2_the_fingerprint_changes_with_every_value_that_decides() -> None:
         RuleBook([agreement()], [RuleTerms(1, 1)], [wallet(address=BOB)]),
         RuleBook([agreement()], [RuleTerms(1, 1)], [wallet(is_active=False)]),
         RuleBook([agreement()], [RuleTerms(1, 1, is_active=False)], [wallet()]),
+        *(RuleBook([agreement()], [RuleTerms(1, 1, **looks)], [wallet()]) for looks in LOOKS_AT[2:]),
+        *(
+            RuleBook([replace(agreement(), **scope)], [RuleTerms(1, 1)], [wallet()])
+            for scope in (
+                {"netuids": frozenset({2})},
+                {"hotkeys": frozenset({"5Hotkey"})},
+                {"sides": frozenset({"ROOT"})},
+                {"new_delegators_only": True},
+            )
+        ),
     ]
     assert all(book.fingerprint() != base for book in others)
