@@ -558,10 +558,11 @@ class ChainReader:
     def _follow(self, step: Step) -> None:
         """Follow our keys through the block's swaps, and those that a swap left without an owner to who takes them up."""
         made, coldkeys = swaps(step.events), coldkey_swaps(step.events)
-        # A migration may hand on keys as well.
-        before = {} if step.migrated else self._owners_before(step)
+        before = self._owners_before(step)
         after = self._owners_in(step.after, sorted({*self.hotkeys, *(swap.new for swap in step.swaps)}))
-        step.following, lost = after_block(self.following, made, coldkeys, before, after)
+        step.following, lost = after_block(
+            self.following, made, coldkeys, before, after, migrated=step.migrated
+        )
         if step.swaps and (joined := sorted(set(addresses(step.following)) - set(self.hotkeys))):
             step.joined = read_holdings(self._source, joined, step.before, safe_float=step.safe_float)
         step.lost = {one.hotkey for one in lost} - set(addresses(step.following))

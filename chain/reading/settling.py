@@ -155,7 +155,7 @@ def _silent_legs(source: Source, step: Step, before: Holdings, after: Holdings) 
         migrated=step.migrated,
         ours={swap.old for swap in step.swaps},
     )
-    return claims_beside_swaps(legs, step.events, step.swaps, step.spec_version)
+    return claims_beside_swaps(legs, step.events, step.swaps, step.spec_version, before)
 
 
 def _is_marked(step: Step, position: Position) -> bool:

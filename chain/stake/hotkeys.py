@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from chain.facts import StakeEventFact
 from chain.keys import ROOT, SUBTENSOR
+from chain.pools.holdings import Holdings
 from chain.runtimes.decoding import Event
 from chain.runtimes.event_values import named
 from chain.stake.causes import Cause
@@ -112,12 +113,17 @@ def claims_beside_swaps(
     events: Iterable[Event],
     made: Collection[Swap],
     spec_version: int,
+    before: Holdings,
 ) -> list[StakeEventFact]:
-    """The legs, with root claims told apart from what swaps of our keys in the same block moved.
+    """The legs, with root claims of delegators told apart from what a swap of our key in the same block moved.
 
-    A claimer came to more on the new key than he left on the old one: by as much as he claimed, on the key that was his
-    when he claimed. The chain claims for some of root's stakers in every block. Until 393, when shares of two prices were
-    thrown together, this is told only where nobody else gained or lost by that.
+    The chain claims for some of root's stakers in every block. Such a claimer came to more on the new key than he left on
+    the old one: by as much as he claimed, on the key on which his root stake was. It is told only where that is certain.
+    Else the swap stays unbalanced, which is a doubt: of the owner, whose claim might hide a sale; where root stake of the
+    claimer is on both keys; where the swap moved nothing; after a swap on one subnet; and until 393, when shares of two
+    prices were thrown together, where the new key had stake.
+
+    :param before: shares before the block, those on the new key too.
     """
     claims: dict[str, Event] = {}
     for event in events if made else ():
@@ -125,23 +131,29 @@ def claims_beside_swaps(
             claims.setdefault(named(event, "coldkey")[0], event)
         elif event.is_a(SUBTENSOR, "ColdkeySwapped"):
             return list(legs)
-    swapped: dict[tuple[int, str], list[StakeEventFact]] = {}
+    told: dict[tuple[int, str], list[StakeEventFact]] = {}
+    moving: set[tuple[str, int]] = set()
     for leg in legs if claims else ():
         if leg.cause == Cause.HOTKEY_SWAP:
-            swapped.setdefault((leg.netuid, leg.coldkey), []).append(leg)
-    gained = {place: surplus for place, of in swapped.items() if (surplus := _imbalance(map(_signed, of)))}
-    found = list(legs)
-    for (netuid, coldkey), surplus in gained.items():
-        came = [leg for leg in swapped[netuid, coldkey] if leg.added]
-        left = [leg for leg in swapped[netuid, coldkey] if not leg.added]
-        mixed = any(at == netuid and who not in claims for at, who in gained)
-        if coldkey not in claims or surplus < 0 or len(came) != 1 or len(left) > 1:
+            if not leg.added:
+                moving.add((leg.hotkey, leg.netuid))
+            if leg.coldkey in claims:
+                told.setdefault((leg.netuid, leg.coldkey), []).append(leg)
+    by_event = {swap.event_index: swap for swap in made}
+    instead: dict[int, list[StakeEventFact]] = {}
+    for (netuid, coldkey), of in told.items():
+        came, left = [leg for leg in of if leg.added], [leg for leg in of if not leg.added]
+        if len(came) != 1 or len(left) > 1 or (surplus := _imbalance(map(_signed, of))) <= 0:
             continue
-        if spec_version < VALUES_MOVED_FROM and mixed:
+        swap, claim = by_event.get(came[0].event_index), claims[coldkey]
+        if swap is None or swap.coldkey == coldkey or (swap.old, netuid) not in moving:
             continue
-        found = [leg for leg in found if leg not in (*came, *left)]
-        found += _with_claim(came[0], left, claims[coldkey], surplus)
-    return found
+        is_after, on_new = claim.index > swap.event_index, coldkey in before.get((swap.new, ROOT), {})
+        is_sure = swap.netuid is None if is_after else not on_new
+        if is_sure and (spec_version >= VALUES_MOVED_FROM or not before.get((swap.new, netuid))):
+            instead |= {id(leg): [] for leg in of}
+            instead[id(came[0])] = _with_claim(came[0], left, claim, surplus)
+    return [one for leg in legs for one in instead.get(id(leg), [leg])]
 
 
 def _with_claim(
@@ -220,10 +232,12 @@ def on_subnet(following: Iterable[Following], netuid: int) -> list[str]:
 
 def after_block(
     following: Iterable[Following],
-    made: Iterable[Swap],
+    made: Collection[Swap],
     coldkeys: Iterable[ColdkeySwap],
     before: Mapping[str, str],
     after: Mapping[str, str],
+    *,
+    migrated: bool = False,
 ) -> tuple[frozenset[Following], list[Lost]]:
     """The keys followed after a block, and those that it made a stranger's.
 
@@ -232,6 +246,7 @@ def after_block(
 
     :param made: every hotkey swap of the block, of strangers' keys too.
     :param before: owners of our keys before the block, where known; `after`, of ours and of those swapped to.
+    :param migrated: migrations ran, which may hand on keys that no swap of the block names.
     """
     ours, lost = set(following), set[Lost]()
     left = {one.hotkey for one in ours if one.abandoned_by}
@@ -251,6 +266,9 @@ def after_block(
         if holders.get(event.old, event.coldkey) != event.coldkey:
             lose(event.old, event.coldkey)
         mine = [one for one in ours if one.hotkey == event.old]
+        if mine:
+            # Of one that nobody owned before the block this is the first that is known.
+            holders[event.old] = event.coldkey
         if not mine and holders.get(event.new, event.coldkey) != event.coldkey:
             lose(event.new, event.coldkey)
         for one in mine:
@@ -262,8 +280,11 @@ def after_block(
                 ours.add(Following(event.new, None if event.netuid == ROOT else event.netuid))
         if any(one.hotkey == event.new for one in ours):
             holders[event.new] = event.coldkey
+    named_by_swaps = {hotkey for swap in made for hotkey in (swap.old, swap.new)}
     for hotkey in addresses(ours):
         owner = after.get(hotkey)
+        if migrated and hotkey not in left | named_by_swaps:
+            continue
         mine = [one for one in ours if one.hotkey == hotkey]
         if owner is not None and holders.get(hotkey, owner) != owner:
             lose(hotkey, owner)

@@ -20,7 +20,7 @@ from chain.pools.shares import NO_SHARE, Share, denominator_of, open_pool, share
 from chain.pools.shares import Pool as ReplayedPool
 from chain.runtimes.decoding import Event, Extrinsic
 from chain.stake.causes import Cause
-from chain.stake.changes import ShareChange, Touched
+from chain.stake.changes import DUST_RAO_MAX, ShareChange, Touched
 from chain.stake.limit_orders import order_legs
 
 # Whoever leaves a pool leaves less than a rao to the others; so little is no change of stake.
@@ -136,7 +136,7 @@ def untold_changes(block: PoolBlock) -> list[ShareChange]:
     credited = {coldkey for coldkey, _ in block.made if coldkey is not None}
     # Whoever stakes first on an emptied pool owns what roundings left in it.
     left = 0 if block.before.denominator.bits else block.before.value
-    roundings = _ROUNDING_RAO + left + (0 if apart else _growth(paid.value, block.legs))
+    growth = 0 if apart else _growth(paid.value, block.legs)
     found = []
     # Shares that stayed the same may be worth something else.
     rescaled = block.shares if block.rewritten else ()
@@ -145,9 +145,10 @@ def untold_changes(block: PoolBlock) -> list[ShareChange]:
         worth = _worth(then if apart else end, was), _worth(end, now)
         gained = _whole(*worth) - moved.get(coldkey, 0)
         told = coldkey in moved or coldkey in credited or block.rewritten
+        roundings, lost = (_ROUNDING_RAO + left, growth) if told else (0, 0)
         # Dust of whoever left is deleted to the last rao.
         is_dust = gained < -1 and worth[1] < 1 and moved.get(coldkey, 0) < 0
-        if is_dust or abs(gained) > (roundings if told else 0):
+        if is_dust or not -roundings - lost <= gained <= roundings:
             found.append(ShareChange(*block.pool, coldkey, int(worth[1]) - gained, int(worth[1])))
     if len(found) == 1 and block.is_told and block.after.denominator.bits:
         # Where little was left in a pool, shares are coarse; its value is whole rao. What stood in a pool without shares, as
@@ -183,14 +184,17 @@ def _same_price(one: PoolState, other: PoolState) -> bool:
 
 
 def _growth(value: int, legs: Iterable[StakeEventFact]) -> int:
-    """How many times over a pool grew within the block since it was smallest: so much a rao that was rounded then weighs."""
+    """How many times over a pool grew within the block since it was smallest: so much a rao that was rounded then weighs.
+
+    None where less was left in it than what the chain would have deleted as dust: any amount could hide behind that.
+    """
     least = grown = value
     growth = 0
     for leg in legs:
         if not _within_epoch(leg):
             grown += leg.alpha_rao if leg.added else -leg.alpha_rao
             least = min(least, grown)
-            growth = max(growth, grown // least) if least > 0 else growth
+            growth = max(growth, grown // least) if least >= DUST_RAO_MAX else 0
     return growth
 
 

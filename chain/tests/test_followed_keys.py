@@ -187,6 +187,10 @@ C_LOST_A = [Lost("A", "C", "S", was_left=False, was_left_before=False)]
             {Following("A", None, "C"), Following("A", 1, "C")}, [Swap(0, "S", "A", "Z", None)], {},
             {"Z": "S"}, set(), [Lost("A", "C", "S", was_left=True, was_left_before=True)], id="abandoned twice",
         ),
+        pytest.param(
+            {Following("A")}, [Swap(0, "C", "A", "B", None)], {}, {"B": "C"}, {"B"}, [],
+            id="nobody owned it before the block",
+        ),
     ],
 )  # fmt: skip
 def test_ch4_a_stranger_and_the_heir_in_one_block(

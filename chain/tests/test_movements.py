@@ -51,15 +51,22 @@ def test_ch2_what_stood_in_a_pool_without_shares_did_not_come_with_the_first_sta
 
 def test_ch2_a_rao_rounded_while_a_pool_was_small_weighs_as_often_as_it_grew_since() -> None:
     """All but a hundred million rao left and came back: a rao too many then is tens of thousands after, and no dust."""
-    pool = SharePool(18_256_047_861_845, 15 << 64, {"a": (15 << 64) - (1 << 50) - 1, "b": (1 << 50) + 1})
+    pool = SharePool(18_256_047_861_845, 15 << 64, {"a": (15 << 64) - (1 << 51) - 1, "b": (1 << 51) + 1})
     held = pool.stake_of("a")
     block = over(pool, [leg("a", -held), leg("a", held // 2)])
-    assert 50 * 10**6 < pool.stake_of("b") < 2 * 10**8
+    assert 10**8 < pool.stake_of("b") < 2 * 10**8
     assert untold_changes(block) == []
 
 
 def test_ch2_what_came_beside_the_events_of_a_pool_that_shrank_is_still_told() -> None:
-    pool = SharePool(18_256_047_861_845, 15 << 64, {"a": (15 << 64) - (1 << 50) - 1, "b": (1 << 50) + 1})
+    pool = SharePool(18_256_047_861_845, 15 << 64, {"a": (15 << 64) - (1 << 51) - 1, "b": (1 << 51) + 1})
     held = pool.stake_of("a")
     [change] = untold_changes(over(pool, [leg("a", -held), leg("a", held // 2)], {"b": 5_000_000}))
     assert (change.coldkey, abs(change.gained_rao - 5_000_000) < 10) == ("b", True)
+
+
+def test_ch2_nothing_hides_behind_what_was_rounded_in_a_pool_of_next_to_nothing() -> None:
+    """A claim beside a stake on a pool of a thousand rao, which then holds a hundred million times as much."""
+    pool = SharePool(1_003, 1 << 64, {"dust": 1 << 64})
+    [change] = untold_changes(over(pool, [leg("a", 10**11)], {"a": 110_000_000}))
+    assert (change.coldkey, abs(change.gained_rao - 110_000_000) < 1_000) == ("a", True)
