@@ -14,8 +14,9 @@ from chain.pools.holdings import Holdings, Pool, denominator
 from chain.pools.prices import price_keys, price_rao, read_price
 from chain.reading.step import Step
 from chain.runtimes.eras import PoolPricing, pricing_of
+from chain.runtimes.event_values import named
 from chain.stake.causes import Cause
-from chain.stake.changes import silent_changes
+from chain.stake.changes import LIQUIDITY_EVENTS, silent_changes, silent_fees
 from chain.stake.events import conversions, odd_moves, unaccounted
 from chain.stake.hotkeys import (
     Swap,
@@ -83,11 +84,26 @@ def add_stake_events(
             if sale not in step.facts.conversions:
                 step.facts.conversions.append(sale)
         step.facts.doubts += [
+            doubt for doubt in _hidden_by_claims(step, silent, owned) if doubt not in step.facts.doubts
+        ]
+        step.facts.doubts += [
             doubt.reason for doubt in unaccounted(*arguments) if doubt.reason not in step.facts.doubts
         ]
     step.facts.conversions.sort(key=lambda sale: (sale.event_index, sale.netuid, sale.hotkey))
     step.facts.remarks = remarks(step.events, step.extrinsics, step.legs)
     step.facts.tags = tags(step.events, step.extrinsics, step.legs, step.facts.remarks)
+
+
+def _hidden_by_claims(step: Step, silent: Iterable[StakeEventFact], owned: Owners) -> list[str]:
+    """Doubts about owners' root claims beside which alpha of theirs may have left without a stake event."""
+    leaving = {payer for _, payer, _ in silent_fees(step.events, step.spec_version)}
+    leaving |= {named(event, "coldkey")[0] for event in step.events if event.is_a("Swap", *LIQUIDITY_EVENTS)}
+    return [
+        f"block {step.facts.number}: {leg.coldkey} claimed root dividends on {leg.hotkey} netuid {leg.netuid}, and by "
+        "liquidity or a fee in alpha stake of the same coldkey left in this block, by amounts that nothing tells apart"
+        for leg in silent
+        if leg.cause == Cause.ROOT_CLAIM and owned.get(leg.hotkey) == leg.coldkey and leg.coldkey in leaving
+    ]
 
 
 def _pool_blocks(

@@ -44,7 +44,7 @@ _FEE_IN_ALPHA = {
 _FEE_IN_ALPHA_ANYWHERE = {"unstake_all", "unstake_all_alpha"}
 # Calls of the chain's root that change stake of whomever they find.
 _SWEEPING_CALLS = {("AdminUtils", "sudo_set_nominator_min_required_stake"), ("Swap", "disable_lp")}
-_LIQUIDITY = ("LiquidityAdded", "LiquidityRemoved", "LiquidityModified")
+LIQUIDITY_EVENTS = ("LiquidityAdded", "LiquidityRemoved", "LiquidityModified")
 _TELLING = (
     "AutoStakeAdded",
     "ColdkeySwapped",
@@ -144,7 +144,7 @@ def beside_stake_events(
     """
     positions, coldkeys = set(), set()
     for event in events:
-        if event.is_a("Swap", *_LIQUIDITY):
+        if event.is_a("Swap", *LIQUIDITY_EVENTS):
             coldkey, hotkey, netuid = named(event, "coldkey", "hotkey", "netuid")
             positions.add((hotkey, netuid, coldkey))
         elif event.is_a(SUBTENSOR, "ColdkeySwapped"):
@@ -163,7 +163,7 @@ def _mark(marks: _Touching, event: Event, spec_version: int) -> None:
     if event.pallet != SUBTENSOR:
         if event.is_a("System", "CodeUpdated"):
             marks.everything_next = True
-        elif event.is_a("Swap", *_LIQUIDITY):
+        elif event.is_a("Swap", *LIQUIDITY_EVENTS):
             coldkey, hotkey, netuid = named(event, "coldkey", "hotkey", "netuid")
             marks.positions.add((hotkey, netuid, coldkey))
     elif event.name in {"StakeMoved", "StakeSwapped", "StakeTransferred"}:
@@ -439,7 +439,7 @@ def _ended_or_swapped(block: _Block, event: Event, change: ShareChange) -> _Why 
 
 def _changed_by(event: Event, change: ShareChange, spec_version: int) -> _Why | None:
     added = change.added
-    if event.is_a("Swap", *_LIQUIDITY):
+    if event.is_a("Swap", *LIQUIDITY_EVENTS):
         if named(event, "coldkey", "hotkey", "netuid") == (change.coldkey, change.hotkey, change.netuid):
             return _Why(Cause.LIQUIDITY, event)
     elif event.is_a("Swap", "UserLiquidityToggled"):
