@@ -209,8 +209,8 @@ def _options(change: PoolChange, epoch: Epoch) -> Iterator[_Option]:
                             *_mined(epoch, own),
                             (epoch.owner, alpha_take),
                             (None, alpha_net),
-                            (epoch.owner, root_take),
-                            (epoch.owner, to_owner),
+                            # Nothing is no stake: before 244 it would make the owner the first holder of an empty pool.
+                            *((epoch.owner, rao) for rao in (root_take, to_owner) if rao),
                         ),
                         credited + own + to_owner,
                         expected.index(own) if own in expected else len(expected),

@@ -125,3 +125,12 @@ def test_ch3_a_root_pool_that_grew_otherwise_is_refused() -> None:
     )
     with pytest.raises(MethodsDisagree, match="stake events"):
         root_takes(wrong, owner=OWNER, take_u16=TAKE, nets_rao=nets)
+
+
+def test_ch3_before_244_a_dividend_too_small_for_a_take_on_an_empty_pool_makes_nobody_its_holder() -> None:
+    """Nothing credited to the owner is no stake of his."""
+    empty, after = PoolState(0, Share(0)), PoolState(2, Share(0))
+    change = PoolChange("pool", empty, after, {}, [], shares_after={OWNER: Share(0)}, early=True)
+    mined_unseen = Epoch(hotkey=HOTKEY, owner=OWNER, take_u16=TAKE, alpha_net_rao=2, own_incentives=None)
+    alpha, root, _ = epoch_takes(change, mined_unseen)
+    assert (alpha.rao, alpha.net_rao, root.rao) == (0, 2, 0)
