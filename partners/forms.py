@@ -13,14 +13,20 @@ from import_export.forms import ConfirmImportForm
 from psycopg.types.range import TimestamptzRange
 from unfold.contrib.import_export.forms import ImportForm
 from unfold.forms import ActionForm, PaginationInlineFormSet
-from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextInputWidget,
+)
 
+from chain.models import Hotkey
 from chain.network import UNIT, coin
 from chain.units import BPS_WHOLE, format_bps, format_rao, parse_tao
-from partners.models import Agreement, Partner, Rule, Wallet
+from partners.models import Agreement, Partner, Rule, Wallet, own_sides
 from partners.services import describe_overlap, find_overlap
 
 REASON_LENGTH_MAX = 500
+NETUID_MAX = 65_535
 
 
 def reason_field() -> forms.CharField:
@@ -175,7 +181,7 @@ class AgreementInlineForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Agreement
-        fields = ("partner", "basis", "notes")
+        fields = ("partner", "basis", "new_delegators_only", "notes")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -204,10 +210,60 @@ class AgreementInlineForm(forms.ModelForm):  # type: ignore[type-arg]
         return values
 
 
+class NetuidsField(forms.CharField):
+    """Numbers of subnets typed as `2, 5, 64`."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def prepare_value(self, value: Any) -> Any:
+        """Show the numbers; leave what a user typed."""
+        return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        """Read the numbers, each once, in order.
+
+        :raises ValidationError: naming what is no number of a subnet.
+        """
+        words = [word.strip() for word in (super().to_python(value) or "").split(",") if word.strip()]
+        for word in words:
+            if not (word.isascii() and word.isdigit() and int(word) <= NETUID_MAX):
+                raise ValidationError(f"{word[:40]} is no subnet; write numbers like 2, 5, 64.")
+        return sorted({int(word) for word in words})
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare the numbers, however they were typed."""
+        try:
+            return bool(self.to_python(data) != (initial or []))
+        except ValidationError:
+            return True
+
+
 class AgreementForm(AgreementInlineForm):
     """An agreement on its own page, compared with the stored ones of its partner."""
 
+    netuids = NetuidsField(label="Subnets", required=False, help_text="Numbers like 2, 5, 64. Empty: all.")
+    hotkeys = forms.MultipleChoiceField(
+        required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text="None ticked: all."
+    )
+    sides = forms.MultipleChoiceField(
+        label="What it earns",
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="None ticked: all.",
+    )
     reason = reason_field()
+
+    class Meta(AgreementInlineForm.Meta):
+        fields = (*AgreementInlineForm.Meta.fields, "netuids", "hotkeys", "sides")  # type: ignore[assignment]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Those who may only look have no such fields.
+        if "hotkeys" in self.fields and "sides" in self.fields:
+            ours = {hotkey.address: str(hotkey) for hotkey in Hotkey.objects.order_by("label", "address")}
+            named = {address: address for address in self.instance.hotkeys if address not in ours}
+            self.fields["hotkeys"].choices = list((ours | named).items())  # type: ignore[attr-defined]
+            self.fields["sides"].choices = own_sides()  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         """Name the agreement that this one would overlap."""
@@ -243,7 +299,17 @@ class RuleForm(ReasonForm):
 
     class Meta:
         model = Rule
-        fields = ("agreement", "kind", "priority", "applies_from_block", "is_active")
+        fields = (
+            "agreement",
+            "kind",
+            "memo_match",
+            "memo",
+            "netuid",
+            "side",
+            "priority",
+            "applies_from_block",
+            "is_active",
+        )
 
 
 class WalletForm(ReasonForm):

@@ -24,7 +24,7 @@ from rest_framework_api_key.models import AbstractAPIKey
 
 from chain.addresses import InvalidAddress
 from chain.families import check_address
-from chain.models import ADDRESS_LENGTH, Hotkey, Side
+from chain.models import ADDRESS_LENGTH, COMPONENTS, Hotkey, Side
 from chain.network import family
 from chain.units import BPS_WHOLE, format_bps
 from partners.matching import RuleKind
@@ -81,6 +81,12 @@ class WalletChain(models.TextChoices):
 def own_chain() -> str:
     """Name the chain that this installation holds, as a wallet does."""
     return WalletChain(family().value).value
+
+
+def own_sides() -> list[tuple[str, str]]:
+    """What stake can earn on the chain that this installation holds: values and names."""
+    is_imported = own_chain() != WalletChain.BITTENSOR
+    return [(value, name) for value, name in Side.choices if (value in COMPONENTS) == is_imported]
 
 
 def describe_span(span: Range[datetime]) -> str:
@@ -231,6 +237,20 @@ class Agreement(models.Model):
     def terms(self) -> str:
         """The rate and the span in words: `33 % from 2025-08-01`."""
         return f"{format_bps(self.rate_bps)} {describe_span(self.effective)}"
+
+    @property
+    def covers(self) -> str:
+        """What it covers, in words: `Subnets 2, 5; root TAO; new delegators only`."""
+        parts = []
+        if self.netuids:
+            parts.append(f"subnet{'s' if len(self.netuids) > 1 else ''} {', '.join(map(str, self.netuids))}")
+        if self.hotkeys:
+            parts.append(f"{len(self.hotkeys)} hotkey{'s' if len(self.hotkeys) > 1 else ''}")
+        parts += [Side(side).label for side in self.sides]
+        if self.new_delegators_only:
+            parts.append("new delegators only")
+        text = "; ".join(parts) or "all stake"
+        return text[0].upper() + text[1:]
 
 
 @tracked()

@@ -94,10 +94,11 @@ def add_agreement(
     starts_at: datetime,
     ends_at: datetime | None = None,
     minimum_payout_rao: int = 0,
+    new_delegators_only: bool = False,
     notes: str = "",
     reason: str = "",
 ) -> Agreement:
-    """Add an agreement over `[starts_at, ends_at)`, without rules as yet.
+    """Add an agreement over `[starts_at, ends_at)`, on all subnets, hotkeys and sides, without rules as yet.
 
     :raises AgreementOverlaps: naming the agreement that is in the way.
     :raises Refused: for a rate above 10,000 bps, a negative minimum, or an end before the start.
@@ -111,6 +112,7 @@ def add_agreement(
         effective=TimestamptzRange(starts_at, ends_at, "[)"),
         rate_bps=rate_bps,
         minimum_payout_rao=minimum_payout_rao,
+        new_delegators_only=new_delegators_only,
         notes=notes,
     )
     if other := find_overlap(agreement):
@@ -125,15 +127,29 @@ def add_rule(
     actor: Actor,
     agreement: Agreement,
     kind: str = Rule.Kind.WALLET,
+    memo_match: str = "",
+    memo: str = "",
+    netuid: int | None = None,
+    side: str = "",
     priority: int = 100,
     applies_from_block: int = 0,
     reason: str = "",
 ) -> Rule:
     """Add a rule by which the agreement's delegators are found.
 
-    :raises Refused: when the agreement already has an active rule of this kind.
+    :param memo_match: with `memo`, what a rule by remark looks for; `netuid` and `side` are those of such rules.
+    :raises Refused: when the agreement already has such an active rule, or the rule lacks what its kind looks at.
     """
-    rule = Rule(agreement=agreement, kind=kind, priority=priority, applies_from_block=applies_from_block)
+    rule = Rule(
+        agreement=agreement,
+        kind=kind,
+        memo_match=memo_match,
+        memo=memo,
+        netuid=netuid,
+        side=side,
+        priority=priority,
+        applies_from_block=applies_from_block,
+    )
     _save_new(rule, actor=actor, reason=reason)
     return rule
 

@@ -23,12 +23,14 @@ from chain.services import Progress, ingest_segment
 from ledger.models import Attribution, Period
 from ledger.queries import in_flight_by_partner, payable_by_partner
 from ledger.services import attribute_yields, close_due_days
-from partners.models import Partner
+from partners.models import Partner, Rule
 from partners.services import add_agreement, add_rule, add_wallets, create_partner
 from payments.models import Batch
 from payments.services import approve_batch, propose_batch
 from rakeback.schedules import set_up_schedules
 
+# What the recorded chain's stakers through the app leave beside their stake.
+TALISMAN_MEMO = "talisman-bittensor"
 SEGMENT = Path(__file__).resolve().parent.parent / "chain" / "segments" / "demo.segment.gz"
 HOTKEY_LABELS = {
     "5EKdff8SJAfFhqfL5CK18AUDUckccsvHiyqHM1LxXs9b6xV5": "RT21",
@@ -81,6 +83,7 @@ def run_demo(
         Hotkey.objects.filter(address=address, label="").update(label=label)
     if not Partner.objects.exists():
         _creative_builds(users["olivia"])
+        _talisman(users["olivia"])
     say("Attributing the take and closing the days …")
     attribute_yields(now=now)
     close_due_days(actor=users["admin"], now=now)
@@ -131,6 +134,36 @@ def _creative_builds(actor: User) -> None:
         addresses=CREATIVE_BUILDS_WALLETS,
         introduced_date=FIRST_DAY,
         reason="List sent by Creative Builds",
+    )
+
+
+def _talisman(actor: User) -> None:
+    reason = "Signed agreement of July 2025"
+    partner = create_partner(
+        actor=actor,
+        name="Talisman",
+        slug="talisman",
+        kind=Partner.Kind.TAGGED,
+        contact_email="partners@talisman.example",
+        notes="A wallet app: leaves a remark beside the stake that its users bring.",
+        reason=reason,
+    )
+    agreement = add_agreement(
+        actor=actor,
+        partner=partner,
+        rate_bps=5000,
+        starts_at=datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC),
+        new_delegators_only=True,
+        reason=reason,
+    )
+    add_rule(
+        actor=actor,
+        agreement=agreement,
+        kind=Rule.Kind.MEMO,
+        memo_match=Rule.Compare.EQUALS,
+        memo=TALISMAN_MEMO,
+        applies_from_block=1,
+        reason=reason,
     )
 
 

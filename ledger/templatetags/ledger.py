@@ -7,7 +7,7 @@ from typing import Any
 
 from django import template
 
-from chain.display import address_html, alpha_unit, amount_html
+from chain.display import address_html, alpha_unit, amount_html, text_html
 from chain.models import COMPONENTS, Hotkey, Side
 from chain.network import coin
 from ledger.display import rate_html, take_html
@@ -87,11 +87,28 @@ def u16_percent(take_u16: int) -> str:
     return part_of(take_u16, 65_535)
 
 
+# Such a rule is about somebody else: what it says is no answer to why this one is nobody's.
+_FAR = frozenset({Reason.ADDRESS_NOT_LISTED, Reason.OTHER_MEMO, Reason.OTHER_SUBNET, Reason.OTHER_SIDE})
+
+
+@register.filter
+def remark(text: bytes) -> Any:
+    """Show the text of a remark, written by a stranger."""
+    return text_html(text)
+
+
 @register.filter
 def why_text(why: Why) -> str:
     """Say in one sentence why the delegation is whose it is."""
     won = [verdict.text for verdict in why.verdicts if verdict.reason is Reason.WON]
     if won:
         return won[0]
-    near = [verdict.text for verdict in why.verdicts if verdict.reason is not Reason.ADDRESS_NOT_LISTED]
-    return near[0] if near else "No partner lists this address."
+    near = [verdict.text for verdict in why.verdicts if verdict.reason not in _FAR]
+    if near:
+        return near[0]
+    looked_at = {verdict.reason for verdict in why.verdicts}
+    return (
+        "No partner's rule finds this stake."
+        if looked_at - {Reason.ADDRESS_NOT_LISTED}
+        else ("No partner lists this address.")
+    )

@@ -21,8 +21,12 @@ from partners.admin.base import RecordedAdmin, reason_of, without_reason
 from partners.models import Agreement, Partner, Rule, short_moment
 
 # An agreement without its form, whose fields exist only there.
-SHOWN_VALUES = ("starts", "ends", "rate", "minimum")
-SHOWN_TERMS = (("starts", "ends"), ("rate", "minimum"), "basis", "notes")
+SHOWN_VALUES = ("starts", "ends", "rate", "minimum", "covered")
+SHOWN_TERMS = (("starts", "ends"), ("rate", "minimum"), "basis", "covered", "notes")
+
+
+# What a rule finds delegators by.
+LOOKS_AT = ("kind", "memo_match", "memo", "netuid", "side")
 
 
 class AgreementDisplay:
@@ -46,6 +50,10 @@ class AgreementDisplay:
     def minimum(self, agreement: Agreement) -> Any:
         return amount_html(agreement.minimum_payout_rao)
 
+    @display(description="Covers")
+    def covered(self, agreement: Agreement) -> str:
+        return agreement.covers
+
 
 class AgreementInline(AgreementDisplay, StackedInline):
     model = Agreement
@@ -56,6 +64,7 @@ class AgreementInline(AgreementDisplay, StackedInline):
         "effective_until",
         ("rate", "minimum_payout"),
         "basis",
+        "new_delegators_only",
         "notes",
     )
     extra = 0
@@ -71,7 +80,7 @@ class AgreementInline(AgreementDisplay, StackedInline):
 
 class RuleInline(TabularInline):
     model = Rule
-    fields = ("kind", "priority", "applies_from_block", "is_active")
+    fields = (*LOOKS_AT, "priority", "applies_from_block", "is_active")
     extra = 0
     can_delete = False
     show_change_link = True
@@ -89,12 +98,17 @@ class AgreementSaving:
                     request,
                     f"The agreement {agreement.terms} was given a wallet rule, so that it finds wallets.",
                 )
+            elif not agreement.rules.exists():
+                messages.warning(
+                    request,
+                    f"The agreement {agreement.terms} has no rule yet, so it finds nobody. Add one by remark on its page.",
+                )
 
 
 @admin.register(Agreement)
 class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
     form = forms.AgreementForm
-    list_display = ("partner", "rate", "starts", "ends", "in_force", "minimum", "rule_count")
+    list_display = ("partner", "rate", "starts", "ends", "in_force", "covered", "minimum", "rule_count")
     list_display_links = ("partner", "rate")
     list_select_related = ("partner",)
     list_filter = (("partner", RelatedDropdownFilter),)
@@ -108,6 +122,7 @@ class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
     )
     fieldsets = (
         (None, {"fields": ("partner", "effective_from", "effective_until", ("rate", "minimum_payout"))}),
+        ("What it covers", {"fields": ("netuids", "hotkeys", "sides", "new_delegators_only")}),
         (None, {"fields": ("basis", "notes", "reason")}),
     )
 
@@ -146,11 +161,17 @@ class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
 @admin.register(Rule)
 class RuleAdmin(RecordedAdmin):
     form = forms.RuleForm
-    list_display = ("agreement", "kind", "priority", "applies_from_block", "is_active")
+    list_display = ("agreement", "finds_by", "priority", "applies_from_block", "is_active")
+    conditional_fields = {
+        "memo_match": "kind == 'MEMO'",
+        "memo": "kind == 'MEMO'",
+        "netuid": "kind == 'SUBNET'",
+        "side": "kind == 'SIDE'",
+    }
     list_select_related = ("agreement__partner",)
-    list_filter = ("is_active", ("agreement__partner", RelatedDropdownFilter))
+    list_filter = ("is_active", "kind", ("agreement__partner", RelatedDropdownFilter))
     list_filter_submit = True
-    search_fields = ("agreement__partner__name",)
+    search_fields = ("agreement__partner__name", "memo")
     autocomplete_fields = ("agreement",)
     actions = ("deactivate", "reactivate")
     empty_title = "No rules yet"
@@ -158,6 +179,10 @@ class RuleAdmin(RecordedAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return without_reason(self, request, obj, super().get_fieldsets(request, obj))
+
+    @display(description="Finds delegators by", ordering="kind")
+    def finds_by(self, rule: Rule) -> str:
+        return rule.looks_at
 
     @admin.action(description="Deactivate", permissions=["change"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
