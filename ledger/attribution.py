@@ -14,15 +14,15 @@ from partners.matching import Delegation, RuleBook, Winner
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What one coldkey's stake under one tag earned of a yield, and whose it is: a partner's, or our own."""
+    """What of one coldkey's is its stake's under one tag, and whose that is: a partner's, or our own."""
 
     delegation: Delegation
-    take_rao: int
+    amount: int
     winner: Winner | None
 
 
-def claimed(amount_rao: int, delegation: Delegation, book: RuleBook, stake: TaggedStake) -> list[Claimed]:
-    """Split what a coldkey earned over the tags under which its stake came, by their shares when it was earned.
+def claimed(amount: int, delegation: Delegation, book: RuleBook, stake: TaggedStake) -> list[Claimed]:
+    """Split an amount of a coldkey's over the tags under which its stake came, by their shares when it was earned.
 
     Those are of the state after the parent block, as the shares are that the amount itself was split by.
     """
@@ -31,9 +31,9 @@ def claimed(amount_rao: int, delegation: Delegation, book: RuleBook, stake: Tagg
     delegation = replace(delegation, history=stake.histories.get(delegation.coldkey))
     tags = stake.parts(position, delegation.block - 1) or [("", 1)]
     found = []
-    for name, rao in split(amount_rao, tags):
+    for name, part in split(amount, tags):
         under = replace(delegation, tag=stake.texts.get(name, b""))
-        found.append(Claimed(under, rao, book.winner(under)))
+        found.append(Claimed(under, part, book.winner(under)))
     return found
 
 

@@ -236,9 +236,9 @@ def _attribute(source: Earned, book: RuleBook, stake: TaggedStake, result: Calcu
         for part in claimed(amount, Delegation(coldkey, *pool, source.block, source.at), book, stake):
             winner = part.winner
             of = takes[winner.partner_id, winner.agreement_id, winner.rate_bps] if winner is not None else own
-            of[coldkey] = of.get(coldkey, 0) + part.take_rao
+            of[coldkey] = of.get(coldkey, 0) + part.amount
             key = coldkey, winner.partner_id if winner is not None else 0
-            rolled[key] = rolled.get(key, 0) + part.take_rao
+            rolled[key] = rolled.get(key, 0) + part.amount
     parts = [
         Part(partner, agreement, rate, len(amounts), sum(amounts.values()))
         for (partner, agreement, rate), amounts in sorted(takes.items(), key=lambda item: item[0][1] or 0)

@@ -29,7 +29,7 @@ class NotIngested(LookupError):
 class DelegatorShare:
     """What one coldkey's stake under one tag earned of a yield; `partner` is None when nobody's rule claims it.
 
-    `share` is the weight of all its stake in the pool.
+    `share` is the weight of that stake in the pool.
     """
 
     delegation: Delegation
@@ -99,10 +99,12 @@ def _explain_yield(
     weights = dict(holders_of(source))
     shares = []
     for coldkey, amount in sorted(amounts, key=lambda share: (-share[1], share[0])):
-        for part in claimed(amount, _delegation(source, block, coldkey), book, stake):
-            winner = part.winner
+        delegation = _delegation(source, block, coldkey)
+        takes, held = (claimed(whole, delegation, book, stake) for whole in (amount, weights[coldkey]))
+        for take, part in zip(takes, held, strict=True):
+            winner = take.winner
             partner, rate_bps = (partners[winner.partner_id], winner.rate_bps) if winner else (None, 0)
-            shares.append(DelegatorShare(part.delegation, weights[coldkey], part.take_rao, partner, rate_bps))
+            shares.append(DelegatorShare(take.delegation, part.amount, take.amount, partner, rate_bps))
     return Epoch(source, tuple(shares), digest(amounts), getattr(source, "attribution", None))
 
 
