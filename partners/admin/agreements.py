@@ -18,7 +18,7 @@ from chain.display import amount_html
 from chain.units import format_bps
 from partners import forms, services
 from partners.admin.base import RecordedAdmin, reason_of, without_reason
-from partners.models import Agreement, Partner, Rule, short_moment
+from partners.models import Agreement, Partner, Rule, own_sides, short_moment
 
 # An agreement without its form, whose fields exist only there.
 SHOWN_VALUES = ("starts", "ends", "rate", "minimum", "covered")
@@ -78,7 +78,16 @@ class AgreementInline(AgreementDisplay, StackedInline):
         return () if self.has_change_permission(request, obj) else SHOWN_VALUES
 
 
-class RuleInline(TabularInline):
+class OwnSides:
+    """Offers what stake can earn on the chain held here, and not on others."""
+
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "side":
+            kwargs["choices"] = [("", "Select value"), *own_sides()]
+        return super().formfield_for_choice_field(db_field, request, **kwargs)  # type: ignore[misc]
+
+
+class RuleInline(OwnSides, TabularInline):
     model = Rule
     fields = (*LOOKS_AT, "priority", "applies_from_block", "is_active")
     extra = 0
@@ -159,7 +168,7 @@ class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
 
 
 @admin.register(Rule)
-class RuleAdmin(RecordedAdmin):
+class RuleAdmin(OwnSides, RecordedAdmin):
     form = forms.RuleForm
     list_display = ("agreement", "finds_by", "priority", "applies_from_block", "is_active")
     conditional_fields = {

@@ -1,0 +1,152 @@
+"""Rules of every kind and what an agreement covers, as staff type them (PA2, PA3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.test import Client
+from django.urls import reverse
+
+from chain.models import Hotkey
+from partners.forms import NetuidsField
+from partners.models import Agreement, Partner, Rule
+from partners.tests.factories import make_agreement, make_partner, make_user
+from partners.tests.test_admin import agreement_form, agreement_row, partner_form
+
+pytestmark = pytest.mark.django_db
+HOTKEY = "5EKdff8SJAfFhqfL5CK18AUDUckccsvHiyqHM1LxXs9b6xV5"
+
+
+@pytest.fixture
+def operator() -> Client:
+    client = Client()
+    client.force_login(make_user("operator", name="olga"))
+    return client
+
+
+def rule_form(agreement: Agreement, **values: Any) -> dict[str, Any]:
+    empty = {"memo_match": "", "memo": "", "netuid": "", "side": ""}
+    return {
+        "agreement": agreement.pk,
+        "kind": "MEMO",
+        **empty,
+        "priority": "100",
+        "applies_from_block": "0",
+        "is_active": "on",
+        "reason": "Signed",
+    } | values
+
+
+@pytest.mark.parametrize(
+    ("values", "looks_at"),
+    [
+        ({"memo_match": "EQUALS", "memo": "talisman"}, "Remark equals “talisman”"),
+        ({"memo_match": "REGEX", "memo": "^talisman"}, "Remark regular expression (re2) “^talisman”"),
+        ({"kind": "SUBNET", "netuid": "0"}, "Subnet 0"),
+        ({"kind": "SIDE", "side": "ROOT"}, "Side Root TAO"),
+        ({"kind": "ALL"}, "All stake"),
+    ],
+)
+def test_pa3_a_rule_of_every_kind_is_added_and_named(
+    operator: Client, values: dict[str, Any], looks_at: str
+) -> None:
+    agreement = make_agreement(make_partner(), with_rule=False)
+    operator.post(reverse("admin:partners_rule_add"), rule_form(agreement, **values))
+    assert Rule.objects.get().looks_at == looks_at
+    assert looks_at.encode() in operator.get(reverse("admin:partners_rule_changelist")).content
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"memo_match": "EQUALS"}, "A rule by remark needs it."),
+        ({"memo": "talisman"}, "A rule by remark needs it."),
+        ({"memo_match": "REGEX", "memo": "(talisman"}, "this is no regular expression (RE2): missing )"),
+        ({"memo_match": "REGEX", "memo": ".*"}, "it would match every remark"),
+        (
+            {"memo_match": "EQUALS", "memo": "talisman", "netuid": "2"},
+            "A rule by remark has none; leave it empty.",
+        ),
+        ({"kind": "WALLET", "memo": "talisman"}, "A rule by exact wallet has none; leave it empty."),
+        ({"kind": "SUBNET"}, "A rule by subnet needs it."),
+        ({"kind": "SIDE", "side": "UP"}, "Select a valid choice"),
+    ],
+)
+def test_pa3_a_rule_that_lacks_what_it_looks_at_is_refused_in_words(
+    operator: Client, values: dict[str, Any], said: str
+) -> None:
+    agreement = make_agreement(make_partner(), with_rule=False)
+    response = operator.post(reverse("admin:partners_rule_add"), rule_form(agreement, **values))
+    assert said in response.content.decode()
+    assert not Rule.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kind": "MEMO"},
+        {"kind": "MEMO", "memo": "talisman"},
+        {"kind": "MEMO", "memo": "talisman", "memo_match": "LIKE"},
+        {"kind": "WALLET", "memo": "talisman", "memo_match": "EQUALS"},
+        {"kind": "SUBNET"},
+        {"kind": "ALL", "netuid": 2},
+        {"kind": "SIDE", "side": "UP"},
+        {"kind": "OTHER"},
+    ],
+)
+def test_pa3_the_database_refuses_rules_that_do_not_say_what_they_look_at(values: dict[str, Any]) -> None:
+    agreement = make_agreement(make_partner(), with_rule=False)
+    with pytest.raises(IntegrityError, match="rule_says_what_it_looks_at"), transaction.atomic():
+        Rule.objects.bulk_create([Rule(agreement=agreement, **values)])
+
+
+def test_pa3_several_remarks_of_one_agreement_each_have_a_rule_but_none_two() -> None:
+    agreement = make_agreement(make_partner(), with_rule=False)
+    for memo in ("talisman", "talisman:v2"):
+        Rule.objects.create(agreement=agreement, kind="MEMO", memo_match="EQUALS", memo=memo)
+    with pytest.raises(IntegrityError, match="rule_once_per_agreement"), transaction.atomic():
+        Rule.objects.create(agreement=agreement, kind="MEMO", memo_match="EQUALS", memo="talisman")
+
+
+def test_pa2_what_an_agreement_covers_is_ticked_and_typed(operator: Client) -> None:
+    Hotkey.objects.create(address=HOTKEY, label="RT21", first_block=1)
+    form = agreement_form(
+        make_partner(), netuids=" 5,2, 5", hotkeys=[HOTKEY], sides=["ROOT"], new_delegators_only="on"
+    )
+    operator.post(reverse("admin:partners_agreement_add"), form)
+    agreement = Agreement.objects.get()
+    assert (agreement.netuids, agreement.hotkeys, agreement.sides) == ([2, 5], [HOTKEY], ["ROOT"])
+    assert agreement.covers == "Subnets 2, 5; 1 hotkey; Root TAO; new delegators only"
+    page = operator.get(reverse("admin:partners_agreement_change", args=[agreement.pk])).content.decode()
+    assert 'value="2, 5"' in page
+    assert "RT21" in page
+    assert "Inflation rewards" not in page
+    client = Client()
+    client.force_login(make_user("viewer", name="vera"))
+    shown = client.get(reverse("admin:partners_agreement_change", args=[agreement.pk])).content.decode()
+    assert agreement.covers in shown
+
+
+@pytest.mark.parametrize(("text", "found"), [("", []), ("2", [2]), ("64, 2,,2 ", [2, 64])])
+def test_pa2_subnets_are_typed_as_numbers(text: str, found: list[int]) -> None:
+    field = NetuidsField(required=False)
+    assert field.clean(text) == found
+    assert not field.has_changed(found, text)
+
+
+@pytest.mark.parametrize("text", ["two", "2 5", "-1", "65536", "2;5", "٢"])
+def test_pa2_what_is_no_subnet_is_named(text: str) -> None:
+    with pytest.raises(ValidationError, match="is no subnet"):
+        NetuidsField(required=False).clean(text)
+
+
+def test_pa1_a_wallet_apps_agreement_says_that_it_needs_a_rule(operator: Client) -> None:
+    form = partner_form(reason="Signed today", kind=Partner.Kind.TAGGED) | {"agreements-TOTAL_FORMS": "1"}
+    response = operator.post(
+        reverse("admin:partners_partner_add"), form | agreement_row(0, "2025-08-01", "50 %"), follow=True
+    )
+    assert "has no rule yet, so it finds nobody" in response.content.decode()
+    assert not Rule.objects.exists()
