@@ -159,7 +159,7 @@ def test_op1_the_demonstration_adds_up_and_runs_twice_without_change() -> None:
     facts = facts_sha256()
     assert first["take_alpha_rao"] == first["attributed_alpha_rao"] > 10**10
     assert first["take_tao_rao"] == first["attributed_tao_rao"] > 10**8
-    assert (first["partners"], first["gaps"]) == (1, 0)
+    assert (first["partners"], first["gaps"]) == (2, 0)
     assert first["owed_rao"] > 10**9
     assert first["epochs"] >= 8
     check = check_positions(SEGMENT)
@@ -178,40 +178,50 @@ def shared_out(total: int, weights: list[int]) -> list[int]:
 
 
 def test_le4_the_demonstrations_lines_equal_first_in_first_out_by_hand() -> None:
-    """Every base and commission of Creative Builds, from explained blocks and conversions by the plainest bookkeeping."""
+    """Every base and commission of both partners, from explained blocks and conversions by the plainest bookkeeping."""
     run("demo", no_serve=True, verbosity=0)
+    rates = {"creative-builds": 3300, "talisman": 5000}
     day_of = {
         number: period.key
         for period in Period.objects.all()
         for number in range(period.blocks.lower, period.blocks.upper)
     }
-    bases: dict[tuple[str, str, int, str], int] = defaultdict(int)
-    lots: dict[tuple[str, int], list[list[int]]] = defaultdict(list)  # unsold, take, theirs
+    bases: dict[tuple[str, str, str, int, str], int] = defaultdict(int)
+    lots: dict[tuple[str, int], list[tuple[list[int], list[int]]]] = defaultdict(
+        list
+    )  # unsold, [own, *theirs]
     sales = {c.pk: c for c in Conversion.objects.order_by("block_id", "stake_event__event_index")}
     for number in sorted(day_of):
         for epoch in json.loads(run("explain_block", number, format="json"))["epochs"]:
-            theirs = sum(
-                share["take_rao"] for share in epoch["shares"] if share["partner"] == "creative-builds"
-            )
+            takes = {
+                slug: sum(share["take_rao"] for share in epoch["shares"] if share["partner"] == slug)
+                for slug in (None, *rates)
+            }
             pool = epoch["hotkey"], epoch["netuid"]
             if epoch["side"] == "ROOT":
-                bases[(day_of[number], *pool, "ROOT")] += theirs
+                for slug in rates:
+                    bases[(slug, day_of[number], *pool, "ROOT")] += takes[slug]
             else:
-                lots[pool].append([epoch["take_rao"], epoch["take_rao"], theirs])
+                lots[pool].append(([epoch["take_rao"]], list(takes.values())))
         for sale in [sale for sale in sales.values() if sale.block_id == number]:
             pool, left, sold = (sale.hotkey, sale.netuid), sale.alpha_rao, []
-            for lot in lots[pool]:
-                if part := min(lot[0], left):
-                    lot[0] -= part
+            for unsold, parts in lots[pool]:
+                if part := min(unsold[0], left):
+                    unsold[0] -= part
                     left -= part
-                    sold.append((part, lot))
+                    sold.append((part, parts))
             proceeds = sale.tao_rao * (sale.alpha_rao - left) // sale.alpha_rao
-            for tao, (_, lot) in zip(shared_out(proceeds, [part for part, _ in sold]), sold, strict=True):
-                bases[(day_of[number], *pool, "ALPHA")] += shared_out(tao, [lot[2], lot[1] - lot[2]])[0]
+            for tao, (_, parts) in zip(shared_out(proceeds, [part for part, _ in sold]), sold, strict=True):
+                for slug, rao in zip(rates, shared_out(tao, parts)[1:], strict=True):
+                    bases[(slug, day_of[number], *pool, "ALPHA")] += rao
     lines = {
-        (line.period.key, line.hotkey, line.netuid, line.side): (line.base_rao, line.commission_rao)
-        for line in CommissionLine.objects.select_related("period")
+        (line.partner.slug, line.period.key, line.hotkey, line.netuid, line.side): (
+            line.base_rao,
+            line.commission_rao,
+        )
+        for line in CommissionLine.objects.select_related("period", "partner")
     }
-    assert lines == {key: (base, base * 3300 // 10_000) for key, base in bases.items() if base}
+    assert lines == {key: (base, base * rates[key[0]] // 10_000) for key, base in bases.items() if base}
+    assert {slug for slug, *_ in lines} == set(rates)
     assert sum(side == "ALPHA" for *_, side in lines) > 5
     assert len(sales) == 14

@@ -78,6 +78,11 @@ class AgreementInline(AgreementDisplay, StackedInline):
         return () if self.has_change_permission(request, obj) else SHOWN_VALUES
 
 
+def _shown_for(kind: str) -> str:
+    """The script's condition: a rule of this kind. Those who may only look have no field of that name and see all."""
+    return f"typeof kind === 'undefined' || kind == '{kind}'"
+
+
 class OwnSides:
     """Offers what stake can earn on the chain held here, and not on others."""
 
@@ -172,10 +177,10 @@ class RuleAdmin(OwnSides, RecordedAdmin):
     form = forms.RuleForm
     list_display = ("agreement", "finds_by", "priority", "applies_from_block", "is_active")
     conditional_fields = {
-        "memo_match": "kind == 'MEMO'",
-        "memo": "kind == 'MEMO'",
-        "netuid": "kind == 'SUBNET'",
-        "side": "kind == 'SIDE'",
+        "memo_match": _shown_for("MEMO"),
+        "memo": _shown_for("MEMO"),
+        "netuid": _shown_for("SUBNET"),
+        "side": _shown_for("SIDE"),
     }
     list_select_related = ("agreement__partner",)
     list_filter = ("is_active", "kind", ("agreement__partner", RelatedDropdownFilter))
