@@ -9,6 +9,7 @@ from chain import keys
 from chain.earnings.pool_changes import EARLY_POOLS_UNTIL
 from chain.earnings.yields import PoolState
 from chain.facts import Position, StakeEventFact
+from chain.keys import SUBTENSOR
 from chain.nodes.source import Source
 from chain.pools.holdings import Holdings, Pool, denominator
 from chain.pools.prices import price_keys, price_rao, read_price
@@ -95,14 +96,33 @@ def add_stake_events(
 
 
 def _hidden_by_claims(step: Step, silent: Iterable[StakeEventFact], owned: Owners) -> list[str]:
-    """Doubts about owners' root claims beside which alpha of theirs may have left without a stake event."""
-    leaving = {payer for _, payer, _ in silent_fees(step.events, step.spec_version)}
-    leaving |= {named(event, "coldkey")[0] for event in step.events if event.is_a("Swap", *LIQUIDITY_EVENTS)}
+    """Doubts about owners who claimed root dividends while alpha of theirs may have left without a stake event.
+
+    Of the two only the sum is seen, under whichever name comes first.
+    """
+    events = step.events
+    claimed = {named(event, "coldkey")[0] for event in events if event.is_a(SUBTENSOR, "RootClaimed")}
+    if not claimed:
+        return []
+    paying = {payer for _, payer, _ in silent_fees(events, step.spec_version)}
+    for event in events:
+        if event.is_a(SUBTENSOR, "TransactionFeePaidWithAlpha"):
+            who, alpha, _ = named(event, "who", "alpha_fee", "tao_amount")
+            # A sale for the fee that failed, until 411, took the alpha all the same.
+            paying |= set() if alpha else {who}
+    moving = {
+        (hotkey, netuid, coldkey)
+        for event in events
+        if event.is_a("Swap", *LIQUIDITY_EVENTS)
+        for coldkey, hotkey, netuid in [named(event, "coldkey", "hotkey", "netuid")]
+    }
     return [
-        f"block {step.facts.number}: {leg.coldkey} claimed root dividends on {leg.hotkey} netuid {leg.netuid}, and by "
-        "liquidity or a fee in alpha stake of the same coldkey left in this block, by amounts that nothing tells apart"
+        f"block {step.facts.number}: {leg.coldkey} claimed root dividends, and by liquidity or a fee in alpha stake of the "
+        f"same coldkey on {leg.hotkey} netuid {leg.netuid} moved in this block, by amounts that nothing tells apart"
         for leg in silent
-        if leg.cause == Cause.ROOT_CLAIM and owned.get(leg.hotkey) == leg.coldkey and leg.coldkey in leaving
+        if leg.coldkey in claimed
+        and owned.get(leg.hotkey) == leg.coldkey
+        and (leg.coldkey in paying or (leg.hotkey, leg.netuid, leg.coldkey) in moving)
     ]
 
 

@@ -190,12 +190,12 @@ def unbalanced_swaps(
     spec_version: int,
     coldkeys: Collection[ColdkeySwap] = (),
 ) -> list[str]:
-    """Doubts about stake that left with swaps of our keys and did not arrive, or the other way round.
+    """Doubts about stake that left with swaps of keys and did not arrive, or the other way round.
 
     Something else moved it in the same block, which the swap would hide. Since 394 every holder's value moves; before,
     shares of two prices were thrown together, and only all of a subnet's add up; so where coldkeys were swapped beside it.
     """
-    if not made:
+    if not made and not coldkeys:
         return []
     moved: dict[tuple[int, str], list[int]] = {}
     for leg in legs:
@@ -203,7 +203,7 @@ def unbalanced_swaps(
             whose = leg.coldkey if spec_version >= VALUES_MOVED_FROM and not coldkeys else "all holders"
             moved.setdefault((leg.netuid, whose), []).append(_signed(leg))
     return [
-        f"of the stake of {whose} on netuid {netuid}, {-sum(rao for rao in of if rao < 0)} rao left with a swap of a hotkey "
+        f"of the stake of {whose} on netuid {netuid}, {-sum(rao for rao in of if rao < 0)} rao left with a swap of a key "
         f"and {sum(rao for rao in of if rao > 0)} came: something else moved the rest"
         for (netuid, whose), of in sorted(moved.items())
         if _imbalance(of)

@@ -443,7 +443,7 @@ def test_scenario_18_a_swap_hides_no_alpha_that_went_into_liquidity(
         old, follow.newcomer("new"), follow.netuid if where == "one subnet" else None, keep_stake=keep
     )
     follow.blurred = follow.doubtful = True
-    assert any("rao left with a swap of a hotkey" in doubt for doubt in follow.block().doubts)
+    assert any("rao left with a swap of a key" in doubt for doubt in follow.block().doubts)
 
 
 @pytest.mark.parametrize("where", ["everywhere", "one subnet"])
@@ -583,7 +583,43 @@ def test_scenario_18_an_owners_claim_beside_his_swap_is_a_doubt_since_it_might_h
     follow.chain.claim_root(follow.owner, follow.netuid)
     follow.chain.swap_hotkey(follow.hotkey, follow.newcomer("new"))
     follow.blurred = follow.doubtful = True
-    assert any("left with a swap of a hotkey" in doubt for doubt in follow.block().doubts)
+    assert any("left with a swap of a key" in doubt for doubt in follow.block().doubts)
+
+
+@eras(345)
+@pytest.mark.parametrize("beside", ["nothing", "liquidity", "claim", "hidden sale"])
+def test_scenario_18_what_left_with_a_coldkey_swap_must_arrive(spec: int, beside: str) -> None:
+    follow = Followed(spec)
+    heir = follow.newcomer("heir")
+    follow.epoch(alpha={follow.hotkey: 123_456_789_123}, root={follow.hotkey: 54_321_987_654})
+    follow.block()
+    follow.chain.set_claim_type(follow.owner, "Keep")
+    follow.block()
+    if beside == "liquidity":
+        becomes_liquidity(follow.chain, follow.owner, 5 * TAO)
+    elif beside == "claim":
+        follow.chain.claim_root(follow.owner, follow.netuid)
+    elif beside == "hidden sale":
+        follow.chain.remove_stake(follow.owner, follow.hotkey, follow.netuid, 5 * TAO)
+    follow.chain.swap_coldkey(follow.owner, heir)
+    if beside != "hidden sale":
+        follow.blurred = follow.doubtful = beside != "nothing"
+        said = any("left with a swap of a key" in doubt for doubt in follow.block().doubts)
+        assert said == follow.doubtful
+        return
+    chain = follow.chain
+    number = chain.produce()
+    chain.produce()
+    events = codec.decode(bytes.fromhex(str(LyingModel(chain).value(number, keys.SYSTEM_EVENTS))[2:]))
+    remarked = {"sender": follow.owner, "hash": "0x" + "00" * 32}
+    told = [
+        (phase, "System", "Remarked", remarked) if name == "StakeRemoved" else (phase, pallet, name, values)
+        for phase, pallet, name, values in events
+    ]
+    lies: dict[tuple[str, str], str | None] = {
+        (chain.hash_of(number), keys.SYSTEM_EVENTS): "0x" + codec.encode(told).hex()
+    }
+    assert LyingModel(chain, lies).read(number)[0].doubts
 
 
 @pytest.mark.parametrize(("spec", "following"), [(345, 348), (385, 391), (402, 411), (424, 425)])
