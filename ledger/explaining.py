@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chain.models import Block, Yield
+from chain.tagging.remark_text import shown
 from ledger.attribution import claimed, digest
 from ledger.facts import holders_of, shares_of
 from ledger.manifest import frozen_book
@@ -113,7 +114,7 @@ def _delegation(source: Yield, block: Block, coldkey: str) -> Delegation:
 
 
 def as_dict(explanation: Explanation) -> dict[str, Any]:
-    """Write an explanation as the JSON that commands and the API give."""
+    """Write an explanation as JSON; stake that came under a remark is a row of its own, which names it."""
     return {
         "block": explanation.block.number,
         "hash": explanation.block.hash,
@@ -130,6 +131,7 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
                         "take_rao": share.take_rao,
                         "partner": share.partner.slug if share.partner else None,
                     }
+                    | ({"remark": shown(share.delegation.tag).exact} if share.delegation.tag else {})
                     for share in epoch.shares
                 ],
             }

@@ -38,4 +38,5 @@ class Command(BaseCommand):
             self.stdout.write(f"\n{pool}  take {format_rao(epoch['take_rao'])} {epoch['asset']}")
             for share in epoch["shares"]:
                 amount = format_rao(share["take_rao"])
-                self.stdout.write(f"  {share['coldkey']}  {amount:>24}  {share['partner'] or '-'}")
+                under = f"  under {share['remark']}" if "remark" in share else ""
+                self.stdout.write(f"  {share['coldkey']}  {amount:>24}  {share['partner'] or '-'}{under}")
