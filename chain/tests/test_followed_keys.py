@@ -18,7 +18,7 @@ import pytest
 from chain.keys import ROOT
 from chain.stake.hotkeys import ColdkeySwap, Following, Lost, Swap, addresses, after_block, on_subnet
 
-RUNS = int(os.environ.get("FOLLOWING_RUNS", "2000"))
+RUNS = int(os.environ.get("FOLLOWING_RUNS", "1000"))
 SEED = os.environ.get("FOLLOWING_SEED", "1")
 NETUIDS = (ROOT, 1, 2)
 Where = frozenset[int]

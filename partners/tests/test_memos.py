@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from hypothesis import given
@@ -52,16 +51,11 @@ def test_pa3_a_memo_that_matches_all_or_is_no_expression_is_refused(how: str, me
         matcher(MemoMatch(how), memo)
 
 
-def test_pa3_an_expression_that_would_never_end_elsewhere_is_as_quick_as_any() -> None:
-    """A ratio within one run: on a text four times as long it takes about four times as long, not for ever."""
+def test_pa3_an_expression_that_would_never_end_elsewhere_ends() -> None:
+    """One that tries again and again would still be at it when the sun is out."""
     matches = matcher(MemoMatch.REGEX, r"^(a+)+(a|b|ab)*c$")
-    took = []
-    for length in (1_000, 4_000):
-        start = time.perf_counter()
-        for _ in range(20):
-            assert not matches(b"a" * length)
-        took.append(time.perf_counter() - start)
-    assert took[1] < 100 * took[0]
+    assert not matches(b"a" * 100_000)
+    assert matches(b"a" * 100_000 + b"c")
 
 
 @given(st.text(min_size=1, max_size=40).filter(str.strip), st.binary(max_size=80))
