@@ -73,7 +73,7 @@ def providers(
     play: Play, *urls: str, fault: str = "", step: float = 0, tries: int = 2, **more: Any
 ) -> Providers:
     clock = Clock(step)
-    seconds = 0.15 if fault == "delay" else 10
+    seconds = 0.3 if fault == "delay" else 10
     return Providers(
         urls,
         genesis_hash=play.recording["genesis_hash"],
