@@ -226,7 +226,7 @@ def test_ch7_every_fault_of_a_node_that_is_asked_for_proofs(
 ) -> None:
     """Alone it stops the reading or does no harm; beside an honest node the facts are those of the chain."""
     genesis = proving.recording["genesis_hash"]
-    limits = Limits(read_seconds=0.6 if fault == "delay" else 10, answer_bytes_max=1 << 20)
+    limits = Limits(read_seconds=3 if fault == "delay" else 10, answer_bytes_max=1 << 20)
 
     def read(*urls: str) -> tuple[Any, ...]:
         nodes = Providers(
