@@ -226,7 +226,9 @@ class NetuidsField(forms.CharField):
         """
         words = [word.strip() for word in (super().to_python(value) or "").split(",") if word.strip()]
         for word in words:
-            if not (word.isascii() and word.isdigit() and int(word) <= NETUID_MAX):
+            # Python itself refuses to read numbers of thousands of digits.
+            is_number = word.isascii() and word.isdigit() and len(word) <= 9
+            if not (is_number and int(word) <= NETUID_MAX):
                 raise ValidationError(f"{word[:40]} is no subnet; write numbers like 2, 5, 64.")
         return sorted({int(word) for word in words})
 

@@ -109,7 +109,8 @@ def _hidden_by_claims(step: Step, silent: Iterable[StakeEventFact], owned: Owner
         if event.is_a(SUBTENSOR, "TransactionFeePaidWithAlpha"):
             who, alpha, _ = named(event, "who", "alpha_fee", "tao_amount")
             # A sale for the fee that failed, until 411, took the alpha all the same.
-            paying |= set() if alpha else {who}
+            if not alpha:
+                paying.add(who)
     moving = {
         (hotkey, netuid, coldkey)
         for event in events
