@@ -14,8 +14,12 @@ from partners.matching import Delegation, RuleBook, Winner
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What of one coldkey's is its stake's under one tag, and whose that is: a partner's, or our own."""
+    """What of one coldkey's is its stake's under one tag, and whose that is: a partner's, or our own.
 
+    `tag` is the hash of the remark's text, empty where the stake came under none.
+    """
+
+    tag: str
     delegation: Delegation
     amount: int
     winner: Winner | None
@@ -33,7 +37,7 @@ def claimed(amount: int, delegation: Delegation, book: RuleBook, stake: TaggedSt
     found = []
     for name, part in split(amount, tags):
         under = replace(delegation, tag=stake.texts.get(name, b""))
-        found.append(Claimed(under, part, book.winner(under)))
+        found.append(Claimed(name, under, part, book.winner(under)))
     return found
 
 

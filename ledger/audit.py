@@ -17,12 +17,13 @@ from chain.models import Block, Yield
 from ledger.attribution import digest
 from ledger.calculation import Calculation
 from ledger.facts import SharesDisagree, shares_of
-from ledger.manifest import build_manifest, content_hash, frozen_book
+from ledger.manifest import build_manifest, content_hash, frozen_book, winner_row
 from ledger.models import (
     Account,
     Attribution,
     CommissionLine,
     ConversionAllocation,
+    DelegationWinner,
     DelegatorTake,
     Entry,
     PartnerTake,
@@ -109,7 +110,9 @@ def _check_period(period: Period, previous: Period | None, counts: Counter[str])
         result=result,
     )
     for name in sorted(manifest.keys() | period.manifest.keys()):
-        # The code is that of the close, and may be newer now.
+        # The code is that of the close, and may be newer now; winners were not always stored.
+        if name == "winners" and name not in period.manifest:
+            continue
         if name != "code" and manifest.get(name) != period.manifest.get(name):
             yield f"period {period.key}: recomputing gives other {name} than its manifest"
     yield from _check_digests(period, result, counts)
@@ -139,13 +142,21 @@ Rows = set[tuple[object, ...]]
 def _rows_of(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, Rows]]:
     """Give the stored and the computed rows of each kind as comparable values."""
     parts = PartnerTake.objects.filter(period=period).values_list(
-        "source_id", "partner_id", "agreement_id", "rate_bps", "delegator_count", "take_rao"
+        "source_id", "partner_id", "agreement_id", "rate_bps", "delegator_count", "take_rao", "steps"
     )
     yield (
         "partner takes",
-        set(parts),
+        {(*values, tuple(map(tuple, steps))) for *values, steps in parts},
         {
-            (source, part.partner_id, part.agreement_id, part.rate_bps, part.delegator_count, part.take_rao)
+            (
+                source,
+                part.partner_id,
+                part.agreement_id,
+                part.rate_bps,
+                part.delegator_count,
+                part.take_rao,
+                part.steps,
+            )
             for source, source_parts in result.parts.items()
             for part in source_parts
         },
@@ -161,6 +172,8 @@ def _rows_of(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, R
             for key, amount in result.roll_up_rows()
         },
     )
+    if "winners" in period.manifest:
+        yield "winners", _stored_winners(period), set(map(winner_row, result.winner_rows()))
     sold = ConversionAllocation.objects.filter(period=period).values_list(
         "conversion_id", "source_id", "alpha_rao", "tao_rao"
     )
@@ -188,6 +201,27 @@ def _rows_of(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, R
         set(legs),
         {(str(kind), partner, amount) for (kind, partner), amount in legs_of(result).items()},
     )
+
+
+def _stored_winners(period: Period) -> Rows:
+    rows = DelegationWinner.objects.filter(period=period).values_list(
+        "hotkey",
+        "netuid",
+        "side",
+        "coldkey",
+        "tag_hash",
+        "blocks",
+        "partner_id",
+        "agreement_id",
+        "rule_id",
+        "wallet_id",
+        "outranked",
+    )
+    return {
+        (*held, blocks.lower, blocks.upper - 1, *winner, tuple(outranked))
+        for *held, blocks, partner, agreement, rule, wallet, outranked in rows
+        for winner in [(partner, agreement, rule, wallet)]
+    }
 
 
 def _check_entries(counts: Counter[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ book of arithmetic. Inputs are in the order of the chain; nothing depends on row
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,7 +16,8 @@ from ledger.allocation import Lot, Sold, allocate
 from ledger.attribution import claimed, digest
 from ledger.commission import commission
 from partners.lots import TaggedStake
-from partners.matching import Delegation, RuleBook
+from partners.matching import Delegation, RuleBook, Winner
+from partners.rates import Steps, split_by_rate
 
 ALPHA = "ALPHA"
 UNTAGGED_STAKE = TaggedStake()
@@ -39,13 +40,17 @@ class Earned:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The part of one yield's take that one agreement's delegators earned; without agreement it is our own."""
+    """The part of one yield's take that one agreement's delegators earned; without agreement it is our own.
+
+    `steps` are the rates by the month's volume, empty where `rate_bps` holds for all of it.
+    """
 
     partner_id: int | None
     agreement_id: int | None
     rate_bps: int
     delegator_count: int
     take_rao: int
+    steps: Steps = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +118,31 @@ class RollUpKey:
 
 
 Pool = tuple[str, int, str]  # hotkey, netuid, side
+Held = tuple[str, int, str, str, str]  # hotkey, netuid, side, coldkey, hash of the remark
+
+
+@dataclass(frozen=True, slots=True)
+class Won:
+    """The rule that one delegation was won by at every epoch of its pool in `[first, last]`, with those it outranked."""
+
+    first: int
+    last: int
+    winner: Winner
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Take in TAO that a part was paid on in a block: credited then, or sold."""
+
+    block: int
+    pool: Pool
+    part: Part
+    amount_rao: int
 
 
 @dataclass(slots=True)
 class Calculation:
-    """Everything that closing a period writes, and the digests its manifest names."""
+    """Everything that closing a period writes, the digests its manifest names, and the lots that are `left` unsold."""
 
     parts: dict[int, list[Part]] = field(default_factory=dict)
     digests: dict[int, str] = field(default_factory=dict)
@@ -126,6 +151,14 @@ class Calculation:
     bases: dict[LineKey, int] = field(default_factory=lambda: defaultdict(int))
     sold_by_netuid: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     realised_rao: int = 0
+    won: dict[Held, list[Won]] = field(default_factory=lambda: defaultdict(list))
+    left: list[OpenLot] = field(default_factory=list)
+
+    def winner_rows(self) -> Iterator[tuple[Held, Won]]:
+        """Give (delegation, who won it from which block to which) in order."""
+        for held in sorted(self.won):
+            for won in self.won[held]:
+                yield held, won
 
     def roll_up_rows(self) -> Iterator[tuple[RollUpKey, int]]:
         """Give (key, take) of each delegator in order; who earned nothing is left out."""
@@ -155,17 +188,23 @@ def calculate(
     book: RuleBook,
     handovers: Iterable[Handover] = (),
     stake: TaggedStake = UNTAGGED_STAKE,
+    volumes: Mapping[int, int] | None = None,
 ) -> Calculation:
-    """Work out a period from its yields, conversions and swaps of keys, oldest first, and the lots left open before it."""
+    """Work out a period from its yields, conversions and swaps of keys, oldest first, and the lots left open before it.
+
+    :param volumes: by agreement the take in TAO that it was paid on earlier in the month, for its tiers.
+    """
     result = Calculation()
+    bases: list[Base] = []
+    epochs: dict[Pool, int] = defaultdict(int)
     queues: dict[tuple[str, int], deque[OpenLot]] = defaultdict(deque)
     for lot in open_lots:
         queues[lot.held_by, lot.netuid].append(lot)
     for source in earned:
-        parts = _attribute(source, book, stake, result)
+        parts = _attribute(source, book, stake, result, epochs)
         if source.asset != ALPHA:
-            for part in parts:
-                _add_base(result, source.hotkey, source.netuid, source.side, part, part.take_rao)
+            pool = source.hotkey, source.netuid, source.side
+            bases += [Base(source.block, pool, part, part.take_rao) for part in parts]
             result.realised_rao += source.take_rao
         elif source.take_rao:
             queues[source.hotkey, source.netuid].append(
@@ -183,9 +222,11 @@ def calculate(
     both: list[Sale | Handover] = [*sales, *handovers]
     for one in sorted(both, key=lambda one: (one.block, one.event_index)):
         if isinstance(one, Sale):
-            _sell(one, queues[one.hotkey, one.netuid], result)
+            bases += _sell(one, queues[one.hotkey, one.netuid], result)
         else:
             _hand_over(one, queues)
+    _add_bases(bases, volumes or {}, result)
+    result.left = [lot for queue in queues.values() for lot in queue]
     return result
 
 
@@ -221,12 +262,15 @@ def split_over_parts(amount_rao: int, parts: Sequence[Part]) -> list[tuple[Part,
     return [(by_name[name], amount) for name, amount in shares]
 
 
-def _attribute(source: Earned, book: RuleBook, stake: TaggedStake, result: Calculation) -> list[Part]:
-    """Group the shares of one yield by winning agreement, and add them to the roll-ups."""
-    takes: dict[tuple[int | None, int | None, int], dict[str, int]] = defaultdict(dict)
+def _attribute(
+    source: Earned, book: RuleBook, stake: TaggedStake, result: Calculation, epochs: dict[Pool, int]
+) -> list[Part]:
+    """Group the shares of one yield by winning agreement, and add them to the roll-ups and to who won what."""
+    takes: dict[tuple[int | None, int | None, int, Steps], dict[str, int]] = defaultdict(dict)
     pool = (source.hotkey, source.netuid, source.side)
+    before, epochs[pool] = epochs[pool], source.block
     rolled = result.roll_ups.setdefault(pool, {})
-    own = takes[None, None, 0]
+    own = takes[None, None, 0, ()]
     for coldkey, amount in source.shares:
         # Most holders are on nobody's list; asking the book about each of them would cost most of the run.
         if not book.may_claim(coldkey) and coldkey not in stake.coldkeys:
@@ -234,14 +278,18 @@ def _attribute(source: Earned, book: RuleBook, stake: TaggedStake, result: Calcu
             rolled[coldkey, 0] = rolled.get((coldkey, 0), 0) + amount
             continue
         for part in claimed(amount, Delegation(coldkey, *pool, source.block, source.at), book, stake):
-            winner = part.winner
-            of = takes[winner.partner_id, winner.agreement_id, winner.rate_bps] if winner is not None else own
+            winner, of = part.winner, own
+            if winner is not None:
+                of = takes[winner.partner_id, winner.agreement_id, winner.rate_bps, winner.steps]
+                _note_winner(result.won[*pool, coldkey, part.tag], winner, before, source.block)
             of[coldkey] = of.get(coldkey, 0) + part.amount
             key = coldkey, winner.partner_id if winner is not None else 0
             rolled[key] = rolled.get(key, 0) + part.amount
     parts = [
-        Part(partner, agreement, rate, len(amounts), sum(amounts.values()))
-        for (partner, agreement, rate), amounts in sorted(takes.items(), key=lambda item: item[0][1] or 0)
+        Part(partner, agreement, rate, len(amounts), sum(amounts.values()), steps)
+        for (partner, agreement, rate, steps), amounts in sorted(
+            takes.items(), key=lambda item: item[0][1] or 0
+        )
         if amounts
     ]
     if sum(part.take_rao for part in parts) != source.take_rao:
@@ -251,8 +299,16 @@ def _attribute(source: Earned, book: RuleBook, stake: TaggedStake, result: Calcu
     return parts
 
 
-def _sell(sale: Sale, queue: deque[OpenLot], result: Calculation) -> None:
-    """Use up the oldest lots with one sale and add its TAO to the lines of those who earned them."""
+def _note_winner(won: list[Won], winner: Winner, before: int, block: int) -> None:
+    """Let who won a delegation at its pool's epoch before have won it on to this one, or begin anew."""
+    if won and won[-1].last == before and won[-1].winner == winner:
+        won[-1] = Won(won[-1].first, block, winner)
+    else:
+        won.append(Won(block, block, winner))
+
+
+def _sell(sale: Sale, queue: deque[OpenLot], result: Calculation) -> Iterator[Base]:
+    """Use up the oldest lots with one sale and give its TAO to those who earned them."""
     lots = {lot.yield_id: lot for lot in queue if lot.block <= sale.block}
     sold = allocate(
         (Lot(lot.yield_id, lot.remaining_rao) for lot in lots.values()), sale.alpha_rao, sale.tao_rao
@@ -263,15 +319,22 @@ def _sell(sale: Sale, queue: deque[OpenLot], result: Calculation) -> None:
         result.sold_by_netuid[lot.netuid] += part_sold.alpha_rao
         result.realised_rao += part_sold.tao_rao
         for part, amount in split_over_parts(part_sold.tao_rao, lot.parts):
-            _add_base(result, lot.hotkey, lot.netuid, lot.side, part, amount)
+            yield Base(sale.block, (lot.hotkey, lot.netuid, lot.side), part, amount)
         left = lot.remaining_rao - part_sold.alpha_rao
         queue.popleft()
         if left:
             queue.appendleft(replace(lot, remaining_rao=left))
 
 
-def _add_base(result: Calculation, hotkey: str, netuid: int, side: str, part: Part, base_rao: int) -> None:
-    if part.agreement_id is None or part.partner_id is None or not base_rao:
-        return
-    key = LineKey(part.partner_id, hotkey, netuid, side, part.agreement_id, part.rate_bps)
-    result.bases[key] += base_rao
+def _add_bases(bases: Iterable[Base], volumes: Mapping[int, int], result: Calculation) -> None:
+    """Add what partners are paid on to their lines, in the order of blocks, at the rates of the month's volume."""
+    reached = dict(volumes)
+    for base in sorted(bases, key=lambda base: base.block):
+        part = base.part
+        if part.agreement_id is None or part.partner_id is None or not base.amount_rao:
+            continue
+        before = reached.get(part.agreement_id, 0)
+        reached[part.agreement_id] = before + base.amount_rao
+        at = [(part.rate_bps, base.amount_rao)]
+        for rate_bps, amount in split_by_rate(before, base.amount_rao, part.steps) if part.steps else at:
+            result.bases[LineKey(part.partner_id, *base.pool, part.agreement_id, rate_bps)] += amount

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db.backends.postgresql.psycopg_any import NumericRange
 from django.db.models import Exists, OuterRef, Q, Sum
@@ -20,7 +20,7 @@ from chain.splitting import CannotSplit, split
 from chain.stake.causes import Cause
 from chain.units import BLOCK_MAX
 from ledger.calculation import Earned, Handover, OpenLot, Part, Sale, held_by, pools_before
-from ledger.models import PartnerTake
+from ledger.models import CommissionLine, PartnerTake
 
 
 class SharesDisagree(ValueError):
@@ -177,9 +177,24 @@ def parts_of(yield_ids: list[int]) -> dict[int, list[Part]]:
     rows = PartnerTake.objects.filter(source_id__in=yield_ids).order_by("source_id", "agreement_id")
     for row in rows.iterator():
         parts[row.source_id].append(
-            Part(row.partner_id, row.agreement_id, row.rate_bps, row.delegator_count, row.take_rao)
+            Part(
+                row.partner_id,
+                row.agreement_id,
+                row.rate_bps,
+                row.delegator_count,
+                row.take_rao,
+                tuple((border, rate) for border, rate in row.steps),
+            )
         )
     return parts
+
+
+def read_volumes(start_at: datetime) -> dict[int, int]:
+    """Read by agreement the take in TAO that it was paid on from the month's begin (UTC) to that moment."""
+    month = start_at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    rows = CommissionLine.objects.filter(period__start_at__gte=month, period__start_at__lt=start_at)
+    sums = rows.values("agreement_id").annotate(volume=Sum("base_rao")).order_by("agreement_id")
+    return {row["agreement_id"]: int(row["volume"]) for row in sums}
 
 
 def read_open_lots(before: datetime, pools: set[tuple[str, int]] | None = None) -> list[OpenLot]:

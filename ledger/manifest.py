@@ -17,7 +17,7 @@ from django.conf import settings
 
 from chain.gaps.queries import accepted_doubts, lost_beside, lost_count
 from chain.models import Block, Conversion, Yield
-from ledger.calculation import Calculation
+from ledger.calculation import Calculation, Held, Won
 from ledger.models import Attribution, Period
 from partners.matching import AgreementTerms, RuleBook, RuleTerms, WalletTerms
 from partners.models import Partner
@@ -66,6 +66,7 @@ def build_manifest(
         "yields": _describe_yields(first.number, last.number),
         "conversions": _describe_conversions(first.number, last.number),
         "rules": book.fingerprint(),
+        "winners": _describe_winners(result),
         "totals": describe_totals(first.number, last.number, result),
     }
     accepted = {
@@ -117,6 +118,19 @@ def _describe_conversions(first: int, last: int) -> dict[str, Any]:
         f"{row.block_id} {row.stake_event.event_index} {row.hotkey} {row.netuid} {row.alpha_rao} {row.tao_rao}"
         for row in rows.order_by("block_id", "stake_event__event_index", "hotkey", "netuid")
     ]
+    return {"count": len(lines), "digest": _hash_lines(lines)}
+
+
+def winner_row(row: tuple[Held, Won]) -> tuple[object, ...]:
+    """Lay out who won a delegation: what it is, first and last block, partner, agreement, rule, wallet, rules outranked."""
+    held, won = row
+    winner = won.winner
+    ids = winner.partner_id, winner.agreement_id, winner.rule_id, winner.wallet_id
+    return (*held, won.first, won.last, *ids, winner.outranked)
+
+
+def _describe_winners(result: Calculation) -> dict[str, Any]:
+    lines = [canonical_json(winner_row(row)) for row in result.winner_rows()]
     return {"count": len(lines), "digest": _hash_lines(lines)}
 
 
@@ -178,6 +192,10 @@ def frozen_book(rules: Mapping[str, Any]) -> RuleBook:
             hotkeys=frozenset(row.get("hotkeys", ())),
             sides=frozenset(row.get("sides", ())),
             new_delegators_only=row.get("new_delegators_only", False),
+            excluded_netuids=frozenset(row.get("excluded_netuids", ())),
+            excluded_wallets=frozenset(row.get("excluded_wallets", ())),
+            tiers=tuple((border, rate) for border, rate in row.get("tiers", ())),
+            monthly_cap_rao=row.get("monthly_cap_rao"),
         )
         for row in rules["agreements"]
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
-from django.contrib.postgres.fields import BigIntegerRangeField, RangeOperators
+from django.contrib.postgres.fields import ArrayField, BigIntegerRangeField, RangeOperators
 from django.db import models
 from django.db.models import F, Q
 
@@ -16,7 +16,7 @@ from chain.families import COINS
 from chain.fields import RaoField
 from chain.models import ADDRESS_LENGTH, Conversion, Side, Yield
 from chain.units import BPS_WHOLE
-from partners.models import Agreement, Partner
+from partners.models import Agreement, Partner, Rule, Wallet
 
 
 class Attribution(models.Model):
@@ -83,6 +83,12 @@ class PartnerTake(models.Model):
     partner = models.ForeignKey(Partner, null=True, on_delete=models.PROTECT, related_name="+")
     agreement = models.ForeignKey(Agreement, null=True, on_delete=models.PROTECT, related_name="+")
     rate_bps = models.PositiveIntegerField(default=0)
+    steps = ArrayField(
+        ArrayField(models.BigIntegerField(), size=2),
+        default=list,
+        db_default=[],
+        help_text="Rates by the month's volume: from rao, basis points. Empty: the one rate holds for all of it.",
+    )
     delegator_count = models.PositiveIntegerField()
     take_rao = RaoField()
 
@@ -135,6 +141,53 @@ class DelegatorTake(models.Model):
 
     def __str__(self) -> str:
         return f"{self.coldkey} {self.period_id}"
+
+
+class DelegationWinner(models.Model):
+    """The rule that won one delegation at every epoch of its pool in a range of blocks of a closed period (PA1).
+
+    The database refuses two winners of one delegation at one block. `outranked` are the rules that claimed it too, the next
+    in rank first; why every other rule did not is derived from the period's own rules.
+    """
+
+    period = models.ForeignKey(Period, on_delete=models.PROTECT, related_name="winners")
+    hotkey = models.CharField(max_length=ADDRESS_LENGTH)
+    netuid = models.PositiveIntegerField()
+    side = models.CharField(max_length=9, choices=Side.choices)
+    coldkey = models.CharField(max_length=ADDRESS_LENGTH)
+    tag_hash = models.CharField(max_length=66, blank=True, help_text="Of the remark it came under, or empty.")
+    blocks = BigIntegerRangeField(help_text="From the first epoch that it won to the last.")
+    partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="+")
+    agreement = models.ForeignKey(Agreement, on_delete=models.PROTECT, related_name="+")
+    rule = models.ForeignKey(Rule, on_delete=models.PROTECT, related_name="+")
+    wallet = models.ForeignKey(Wallet, null=True, on_delete=models.PROTECT, related_name="+")
+    outranked = ArrayField(models.BigIntegerField(), default=list)
+
+    class Meta:
+        ordering = ["period", "hotkey", "netuid", "side", "coldkey", "tag_hash", "blocks"]
+        indexes = [models.Index(fields=["coldkey"])]
+        constraints = [
+            ExclusionConstraint(
+                name="delegation_won_once",
+                expressions=[
+                    ("hotkey", RangeOperators.EQUAL),
+                    ("netuid", RangeOperators.EQUAL),
+                    ("side", RangeOperators.EQUAL),
+                    ("coldkey", RangeOperators.EQUAL),
+                    ("tag_hash", RangeOperators.EQUAL),
+                    ("blocks", RangeOperators.OVERLAPS),
+                ],
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    blocks__isempty=False, blocks__startswith__isnull=False, blocks__endswith__isnull=False
+                ),
+                name="delegation_won_at_blocks",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.coldkey} {self.blocks}"
 
 
 class ConversionAllocation(models.Model):

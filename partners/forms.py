@@ -16,17 +16,20 @@ from unfold.forms import ActionForm, PaginationInlineFormSet
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
 
 from chain.models import Hotkey
 from chain.network import UNIT, coin
-from chain.units import BPS_WHOLE, format_bps, format_rao, parse_tao
-from partners.models import Agreement, Partner, Rule, Wallet, own_sides
+from chain.units import BPS_WHOLE, format_bps, parse_tao
+from partners.models import Agreement, Partner, Rule, Wallet, own_sides, short_amount, validate_address
+from partners.rates import InvalidTiers, check_tiers
 from partners.services import describe_overlap, find_overlap
 
 REASON_LENGTH_MAX = 500
 NETUID_MAX = 65_535
+ADDRESSES_MAX = 1_000
 
 
 def reason_field() -> forms.CharField:
@@ -50,9 +53,9 @@ def _ask_why(form: forms.ModelForm) -> None:  # type: ignore[type-arg]
 
 
 def _shrink_notes(form: forms.BaseForm) -> None:
-    # Those who may only look have no such field.
-    if "notes" in form.fields:
-        form.fields["notes"].widget.attrs["rows"] = 3
+    # Those who may only look have no such fields.
+    for name in {"notes", "tiers", "excluded_wallets"} & form.fields.keys():
+        form.fields[name].widget.attrs["rows"] = 3
 
 
 class RateField(forms.CharField):
@@ -104,7 +107,7 @@ class TaoField(forms.CharField):
 
     def prepare_value(self, value: Any) -> Any:
         """Show rao as TAO without idle zeros; leave what a user typed."""
-        return format_rao(value).rstrip("0").rstrip(".") if isinstance(value, int) else value
+        return short_amount(value) if isinstance(value, int) else value
 
     def to_python(self, value: Any) -> Any:
         """Read the text.
@@ -210,6 +213,98 @@ class AgreementInlineForm(forms.ModelForm):  # type: ignore[type-arg]
         return values
 
 
+class CapField(TaoField):
+    """An amount typed in the installation's coin that may be left out: None, which is not nothing."""
+
+    def to_python(self, value: Any) -> Any:
+        """Read the text.
+
+        :raises ValidationError: when it is no amount, negative or more than can be stored.
+        """
+        return None if value in self.empty_values else super().to_python(value)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare rao; no limit differs from a limit of nothing."""
+        try:
+            return bool(self.to_python(data) != initial)
+        except ValidationError:
+            return True
+
+
+class TiersField(forms.CharField):
+    """Rates by volume, one `100: 40 %` a line: from 100 TAO of take in a month on, 40 %."""
+
+    widget = UnfoldAdminTextareaWidget
+
+    def prepare_value(self, value: Any) -> Any:
+        """Show a line per tier; leave what a user typed."""
+        if not isinstance(value, list):
+            return value
+        return "\n".join(f"{short_amount(border)}: {format_bps(rate)}" for border, rate in value)
+
+    def to_python(self, value: Any) -> Any:
+        """Read the lines.
+
+        :raises ValidationError: naming the line that is no tier.
+        """
+        tiers = []
+        lines = (super().to_python(value) or "").splitlines()
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            border, colon, rate = line.partition(":")
+            try:
+                if not (colon and border.strip() and rate.strip()):
+                    raise ValidationError("write the volume, a colon and the rate, like 100: 40 %.")
+                tiers.append([TaoField().to_python(border.strip()), RateField().to_python(rate)])
+            except ValidationError as error:
+                raise ValidationError(f"Line {number}, “{line.strip()[:40]}”: {error.messages[0]}") from error
+        try:
+            check_tiers(tiers)
+        except InvalidTiers as error:
+            raise ValidationError(f"Not possible: {error}.") from error
+        return tiers
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare the tiers, however they were typed."""
+        try:
+            return bool(self.to_python(data) != (initial or []))
+        except ValidationError:
+            return True
+
+
+class AddressesField(forms.CharField):
+    """Addresses, one a line or separated by commas."""
+
+    widget = UnfoldAdminTextareaWidget
+
+    def prepare_value(self, value: Any) -> Any:
+        """Show an address a line; leave what a user typed."""
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        """Read the addresses, each once, in order.
+
+        :raises ValidationError: naming the one that is no address, or how many there are too many.
+        """
+        words = (super().to_python(value) or "").replace(",", " ").split()
+        for word in words:
+            try:
+                validate_address(word)
+            except ValidationError as error:
+                raise ValidationError(f"{word[:60]}: {error.messages[0]}") from error
+        if len(words) > ADDRESSES_MAX:
+            raise ValidationError(f"These are {len(words):,} addresses; {ADDRESSES_MAX:,} is the most.")
+        return sorted(set(words))
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare the addresses, however they were typed."""
+        try:
+            return bool(self.to_python(data) != sorted(initial or []))
+        except ValidationError:
+            return True
+
+
 class NetuidsField(forms.CharField):
     """Numbers of subnets typed as `2, 5, 64`."""
 
@@ -253,10 +348,43 @@ class AgreementForm(AgreementInlineForm):
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="None ticked: all.",
     )
+    excluded_netuids = NetuidsField(
+        label="Subnets left out",
+        required=False,
+        help_text="Numbers like 2, 5, 64, whatever rule finds the stake.",
+    )
+    excluded_wallets = AddressesField(
+        label="Wallets left out", required=False, help_text="Addresses that never count here, one a line."
+    )
+    tiers = TiersField(
+        label="Rates by volume",
+        required=False,
+        help_text=format_lazy(
+            "A line like 100: 40 % pays 40 % on what comes above 100 {} of their delegators' take in a month (UTC). What is"
+            " below keeps the rate above.",
+            UNIT,
+        ),
+    )
+    monthly_cap_rao = CapField(
+        label="At most a month",
+        required=False,
+        help_text=format_lazy(
+            "In {}, by months of UTC. Empty: no limit. What is beyond is not owed later.", UNIT
+        ),
+    )
     reason = reason_field()
 
     class Meta(AgreementInlineForm.Meta):
-        fields = (*AgreementInlineForm.Meta.fields, "netuids", "hotkeys", "sides")  # type: ignore[assignment]
+        fields = (  # type: ignore[assignment]
+            *AgreementInlineForm.Meta.fields,
+            "netuids",
+            "hotkeys",
+            "sides",
+            "excluded_netuids",
+            "excluded_wallets",
+            "tiers",
+            "monthly_cap_rao",
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 
 from chain.network import coin
 from chain.units import format_bps, format_rao
-from partners.models import Agreement, Change, Partner, Rule, Wallet, short_moment
+from partners.models import Agreement, Change, Partner, Rule, Wallet, short_amount, short_moment
 
 MODELS: dict[str, type[models.Model]] = {
     Change.Kind.PARTNER: Partner,
@@ -126,7 +126,7 @@ def _compare(change: Change, before: dict[str, Any] | None, names: _Names) -> It
         # A removal stores what was removed, so its values are the ones before it.
         old = change.values.get(column) if removed else (before or {}).get(column)
         new = None if removed else change.values.get(column)
-        if old != new and not (old in (None, "") and new in (None, "")):
+        if old != new and not (old in (None, "", []) and new in (None, "", [])):
             label = str(field.verbose_name)
             yield FieldChange(label, _show(field, old, names), _show(field, new, names))
 
@@ -140,6 +140,12 @@ def _show(field: models.Field[Any, Any], value: Any, names: _Names) -> str:
         return str(dict(field.flatchoices).get(value, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if field.name == "tiers":
+        return (
+            "; ".join(f"from {short_amount(border)}: {format_bps(rate)}" for border, rate in value) or _EMPTY
+        )
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or _EMPTY
     if field.name == "rate_bps":
         return f"{format_bps(value)} ({value} bps)"
     if field.name.endswith("_rao"):

@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from chain.units import format_bps
 from partners.memos import MemoMatch, matcher
+from partners.rates import Steps, steps_of
 
 
 class RuleKind(StrEnum):
@@ -85,7 +86,9 @@ class Delegation:
 class AgreementTerms:
     """An agreement in force over `[starts_at, ends_at)`; without `ends_at` it goes on.
 
-    Empty `netuids`, `hotkeys` or `sides` stand for every one of them.
+    Empty `netuids`, `hotkeys` or `sides` stand for every one of them. What is excluded never counts, whatever finds it.
+    `tiers` are (from rao, rate in basis points) of the month's volume, `monthly_cap_rao` the most a month's commission
+    may come to (:mod:`partners.rates`).
     """
 
     id: int
@@ -99,6 +102,14 @@ class AgreementTerms:
     hotkeys: frozenset[str] = frozenset()
     sides: frozenset[str] = frozenset()
     new_delegators_only: bool = False
+    excluded_netuids: frozenset[int] = frozenset()
+    excluded_wallets: frozenset[str] = frozenset()
+    tiers: tuple[tuple[int, int], ...] = ()
+    monthly_cap_rao: int | None = None
+    steps: Steps = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", steps_of(self.rate_bps, self.tiers, self.monthly_cap_rao))
 
     def in_force(self, at: datetime) -> bool:
         """Tell whether the agreement covers this moment."""
@@ -111,6 +122,10 @@ class AgreementTerms:
             and (not self.hotkeys or delegation.hotkey in self.hotkeys)
             and (not self.sides or delegation.side in self.sides)
         )
+
+    def excludes(self, delegation: Delegation) -> bool:
+        """Tell whether the delegation's wallet or subnet is taken out of the agreement."""
+        return delegation.coldkey in self.excluded_wallets or delegation.netuid in self.excluded_netuids
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +170,19 @@ class WalletTerms:
 
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """The one claim that won, and the rate it is paid at; `wallet_id` is that of the wallet it was named by."""
+    """The one claim that won, and the rate it is paid at; `wallet_id` is that of the wallet it was named by.
+
+    `steps` are the rates by the month's volume, empty where `rate_bps` holds for all of it; `outranked` the rules that
+    claimed it too, the next in rank first.
+    """
 
     partner_id: int
     agreement_id: int
     rule_id: int
     wallet_id: int | None
     rate_bps: int
+    steps: Steps = ()
+    outranked: tuple[int, ...] = ()
 
 
 class Reason(StrEnum):
@@ -174,6 +195,7 @@ class Reason(StrEnum):
     AGREEMENT_NOT_IN_FORCE = "AGREEMENT_NOT_IN_FORCE"
     BEFORE_FIRST_BLOCK = "BEFORE_FIRST_BLOCK"
     OUT_OF_SCOPE = "OUT_OF_SCOPE"
+    EXCLUDED = "EXCLUDED"
     OTHER_MEMO = "OTHER_MEMO"
     OTHER_SUBNET = "OTHER_SUBNET"
     OTHER_SIDE = "OTHER_SIDE"
@@ -257,7 +279,7 @@ class RuleBook:
             for agreement, rule in self._nameless
             if _refusal(agreement, rule, None, delegation) is None
         ]
-        return _winner_of(min(claims, key=_rank)) if claims else None
+        return _winner_of(sorted(claims, key=_rank)) if claims else None
 
     def why(self, delegation: Delegation) -> Why:
         """Explain the answer of `winner`: every rule of every partner with the reason it won or lost."""
@@ -305,6 +327,15 @@ class RuleBook:
                     hotkeys=sorted(agreement.hotkeys),
                     sides=sorted(agreement.sides),
                     new_delegators_only=agreement.new_delegators_only,
+                    excluded_netuids=sorted(agreement.excluded_netuids),
+                    excluded_wallets=sorted(agreement.excluded_wallets),
+                    tiers=[list(tier) for tier in agreement.tiers],
+                )
+                # A cap of nothing is one.
+                | (
+                    {}
+                    if agreement.monthly_cap_rao is None
+                    else {"monthly_cap_rao": agreement.monthly_cap_rao}
                 )
                 for _, agreement in sorted(agreements.items())
             ],
@@ -381,6 +412,8 @@ def _refusal(
         )
     if not agreement.covers(delegation):
         return Reason.OUT_OF_SCOPE, f"{_named(agreement)} does not cover this subnet, hotkey or side."
+    if agreement.excludes(delegation):
+        return Reason.EXCLUDED, f"{_named(agreement)} leaves out this wallet or subnet."
     if rule.kind == RuleKind.MEMO and not rule.matches(delegation.tag):
         came = "under another remark" if delegation.tag else "without a remark"
         return Reason.OTHER_MEMO, f"This stake came {came}; {_named(agreement)} looks for one of its own."
@@ -450,10 +483,18 @@ def _rank(claim: Claim) -> tuple[int, int, int, int]:
     return _RANKS[RuleKind(rule.kind)], rule.priority, rule.id, wallet.id if wallet else 0
 
 
-def _winner_of(claim: Claim) -> Winner:
-    agreement, rule, wallet = claim
-    wallet_id = wallet.id if wallet else None
-    return Winner(agreement.partner_id, agreement.id, rule.id, wallet_id, agreement.rate_bps)
+def _winner_of(claims: list[Claim]) -> Winner:
+    """Name the first of claims in their rank, and those it outranks."""
+    (agreement, rule, wallet), *others = claims
+    return Winner(
+        agreement.partner_id,
+        agreement.id,
+        rule.id,
+        wallet.id if wallet else None,
+        agreement.rate_bps,
+        agreement.steps,
+        tuple(dict.fromkeys(other.id for _, other, _ in others if other.id != rule.id)),
+    )
 
 
 def _named(agreement: AgreementTerms) -> str:

@@ -7,7 +7,7 @@ to change or remove history rows (migration 0002) and a shared row would have to
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, time
 from typing import TypeVar
 
@@ -25,10 +25,11 @@ from rest_framework_api_key.models import AbstractAPIKey
 from chain.addresses import InvalidAddress
 from chain.families import check_address
 from chain.models import ADDRESS_LENGTH, COMPONENTS, Hotkey, Side
-from chain.network import family
-from chain.units import BPS_WHOLE, format_bps
+from chain.network import coin, family
+from chain.units import BPS_WHOLE, format_bps, format_rao
 from partners.matching import RuleKind
 from partners.memos import PATTERN_LENGTH_MAX, InvalidMemo, MemoMatch, matcher
+from partners.rates import InvalidTiers, check_tiers
 
 Model = TypeVar("Model", bound=models.Model)
 
@@ -99,6 +100,19 @@ def short_moment(moment: datetime) -> str:
     """Write a moment in UTC, as the day alone where it is midnight."""
     moment = moment.astimezone(UTC)
     return f"{moment:%Y-%m-%d}" if moment.time() == time() else f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def describe_rates(rate_bps: int, tiers: Sequence[Sequence[int]], cap_rao: int | None) -> str:
+    """Write rates in words: `33 %, from 100 TAO a month 40 %, at most 500 TAO a month`."""
+    unit = coin().unit
+    parts = [format_bps(rate_bps)]
+    parts += [f"from {short_amount(border)} {unit} a month {format_bps(rate)}" for border, rate in tiers]
+    return ", ".join(parts + ([] if cap_rao is None else [f"at most {short_amount(cap_rao)} {unit} a month"]))
+
+
+def short_amount(rao: int) -> str:
+    """Write an amount without idle zeros."""
+    return format_rao(rao).rstrip("0").rstrip(".")
 
 
 @tracked()
@@ -196,6 +210,36 @@ class Agreement(models.Model):
         help_text="Only wallets that had no stake with any of your hotkeys before: before their first stake under the "
         "remark, before the day they were introduced, or before this agreement began, by the rule that finds them.",
     )
+    excluded_netuids = ArrayField(
+        models.PositiveIntegerField(),
+        default=list,
+        db_default=[],
+        blank=True,
+        verbose_name="subnets left out",
+        help_text="Numbers, separated by commas.",
+    )
+    excluded_wallets = ArrayField(
+        models.CharField(max_length=ADDRESS_LENGTH, validators=[validate_address]),
+        default=list,
+        db_default=[],
+        blank=True,
+        verbose_name="wallets left out",
+        help_text="Addresses that never count, whatever rule finds them.",
+    )
+    tiers = ArrayField(
+        ArrayField(models.BigIntegerField(), size=2),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="Rates of what comes above a volume of take in a month (UTC): from rao, basis points.",
+    )
+    monthly_cap_rao = models.BigIntegerField(
+        "at most a month",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="The most that a month's (UTC) commission comes to, in rao. Empty: no limit.",
+    )
     notes = models.TextField(blank=True)
 
     class Meta:
@@ -219,6 +263,11 @@ class Agreement(models.Model):
                 violation_error_message="The minimum payout is not negative.",
             ),
             models.CheckConstraint(
+                condition=Q(monthly_cap_rao__gte=0),
+                name="agreement_cap_not_negative",
+                violation_error_message="What a month comes to at most is not negative.",
+            ),
+            models.CheckConstraint(
                 condition=~Q(effective__isempty=True) & Q(effective__startswith__isnull=False),
                 name="agreement_has_a_start",
                 violation_error_message="An agreement needs a start, before its end.",
@@ -233,10 +282,22 @@ class Agreement(models.Model):
     def __str__(self) -> str:
         return f"{self.partner}: {self.terms}"
 
+    def clean(self) -> None:
+        """Refuse tiers that are none."""
+        try:
+            check_tiers(self.tiers)
+        except InvalidTiers as error:
+            raise ValidationError({"tiers": f"Not possible: {error}."}) from error
+
     @property
     def terms(self) -> str:
         """The rate and the span in words: `33 % from 2025-08-01`."""
         return f"{format_bps(self.rate_bps)} {describe_span(self.effective)}"
+
+    @property
+    def rates(self) -> str:
+        """All rates in words: `33 %, from 100 TAO a month 40 %, at most 500 TAO a month`."""
+        return describe_rates(self.rate_bps, self.tiers, self.monthly_cap_rao)
 
     @property
     def covers(self) -> str:
@@ -249,6 +310,11 @@ class Agreement(models.Model):
         parts += [Side(side).label for side in self.sides]
         if self.new_delegators_only:
             parts.append("new delegators only")
+        if self.excluded_netuids:
+            parts.append(f"not subnet {', '.join(map(str, self.excluded_netuids))}")
+        if self.excluded_wallets:
+            count = len(self.excluded_wallets)
+            parts.append(f"not {count} wallet{'s' if count > 1 else ''}")
         text = "; ".join(parts) or "all stake"
         return text[0].upper() + text[1:]
 

@@ -21,6 +21,10 @@ def rule_book() -> RuleBook:
             hotkeys=frozenset(agreement.hotkeys),
             sides=frozenset(agreement.sides),
             new_delegators_only=agreement.new_delegators_only,
+            excluded_netuids=frozenset(agreement.excluded_netuids),
+            excluded_wallets=frozenset(agreement.excluded_wallets),
+            tiers=tuple((border, rate) for border, rate in agreement.tiers),
+            monthly_cap_rao=agreement.monthly_cap_rao,
         )
         for agreement in Agreement.objects.select_related("partner").order_by("pk")
     ]

@@ -14,13 +14,14 @@ from django.db.backends.postgresql.psycopg_any import NumericRange
 
 from chain.locks import Lock, hold
 from ledger.calculation import Calculation, calculate, pools_before
-from ledger.facts import SharesDisagree, read_earned, read_handovers, read_open_lots, read_sales
+from ledger.facts import SharesDisagree, read_earned, read_handovers, read_open_lots, read_sales, read_volumes
 from ledger.manifest import build_manifest, content_hash, day_key
 from ledger.models import (
     Account,
     Attribution,
     CommissionLine,
     ConversionAllocation,
+    DelegationWinner,
     DelegatorTake,
     Entry,
     PartnerTake,
@@ -118,7 +119,7 @@ def calculate_blocks(first: int, last: int, start_at: datetime, book: RuleBook) 
     handovers = read_handovers(first, last)
     pools = pools_before({(sale.hotkey, sale.netuid) for sale in sales}, handovers)
     lots, stake = read_open_lots(start_at, pools), read_tagged_stake(book, last)
-    return calculate(read_earned(first, last), sales, lots, book, handovers, stake)
+    return calculate(read_earned(first, last), sales, lots, book, handovers, stake, read_volumes(start_at))
 
 
 def _compare_digests(ready: Readiness, result: Calculation) -> None:
@@ -144,6 +145,7 @@ def _write_rows(period: Period, result: Calculation) -> None:
                 partner_id=part.partner_id,
                 agreement_id=part.agreement_id,
                 rate_bps=part.rate_bps,
+                steps=[list(step) for step in part.steps],
                 delegator_count=part.delegator_count,
                 take_rao=part.take_rao,
             )
@@ -164,6 +166,26 @@ def _write_rows(period: Period, result: Calculation) -> None:
                 take_rao=amount,
             )
             for key, amount in result.roll_up_rows()
+        ),
+        batch_size=BATCH,
+    )
+    DelegationWinner.objects.bulk_create(
+        (
+            DelegationWinner(
+                period=period,
+                hotkey=hotkey,
+                netuid=netuid,
+                side=side,
+                coldkey=coldkey,
+                tag_hash=tag_hash,
+                blocks=NumericRange(won.first, won.last + 1),
+                partner_id=won.winner.partner_id,
+                agreement_id=won.winner.agreement_id,
+                rule_id=won.winner.rule_id,
+                wallet_id=won.winner.wallet_id,
+                outranked=list(won.winner.outranked),
+            )
+            for (hotkey, netuid, side, coldkey, tag_hash), won in result.winner_rows()
         ),
         batch_size=BATCH,
     )

@@ -42,6 +42,7 @@ LEDGER_TABLES = [
     "ledger_period",
     "ledger_partnertake",
     "ledger_delegatortake",
+    "ledger_delegationwinner",
     "ledger_conversionallocation",
     "ledger_commissionline",
     "ledger_account",

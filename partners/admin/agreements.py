@@ -15,7 +15,6 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
 from chain.display import amount_html
-from chain.units import format_bps
 from partners import forms, services
 from partners.admin.base import RecordedAdmin, reason_of, without_reason
 from partners.models import Agreement, Partner, Rule, own_sides, short_moment
@@ -34,9 +33,7 @@ class AgreementDisplay:
 
     @display(description="Rate", ordering="rate_bps")
     def rate(self, agreement: Agreement) -> Any:
-        return format_html(
-            '<span title="{} bps">{}</span>', agreement.rate_bps, format_bps(agreement.rate_bps)
-        )
+        return format_html('<span title="{} bps">{}</span>', agreement.rate_bps, agreement.rates)
 
     @display(description="From (UTC)", ordering="effective__startswith")
     def starts(self, agreement: Agreement) -> str:
@@ -136,7 +133,9 @@ class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
     )
     fieldsets = (
         (None, {"fields": ("partner", "effective_from", "effective_until", ("rate", "minimum_payout"))}),
+        ("Rates by volume, and the most", {"fields": ("tiers", "monthly_cap_rao")}),
         ("What it covers", {"fields": ("netuids", "hotkeys", "sides", "new_delegators_only")}),
+        ("What it leaves out", {"fields": ("excluded_netuids", "excluded_wallets")}),
         (None, {"fields": ("basis", "notes", "reason")}),
     )
 

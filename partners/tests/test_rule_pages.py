@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 
+from chain.addresses import encode_address
 from chain.models import Hotkey
 from partners.forms import NetuidsField
 from partners.models import Agreement, Partner, Rule
@@ -150,3 +152,57 @@ def test_pa1_a_wallet_apps_agreement_says_that_it_needs_a_rule(operator: Client)
     )
     assert "has no rule yet, so it finds nobody" in response.content.decode()
     assert not Rule.objects.exists()
+
+
+def test_pa2_tiers_cap_and_what_is_left_out_are_typed_as_people_write_them(operator: Client) -> None:
+    wallet = encode_address(b"w".ljust(32, b"."))
+    values = agreement_form(
+        make_partner(),
+        tiers="100: 40 %\n\n 250.5 : 4500 bps",
+        monthly_cap_rao="12.5",
+        excluded_netuids="7",
+        excluded_wallets=f"{wallet}, {wallet}",
+    )
+    operator.post(reverse("admin:partners_agreement_add"), values)
+    agreement = Agreement.objects.get()
+    assert agreement.tiers == [[100 * 10**9, 4_000], [2505 * 10**8, 4_500]]
+    assert agreement.monthly_cap_rao == 125 * 10**8
+    assert (agreement.excluded_netuids, agreement.excluded_wallets) == ([7], [wallet])
+    assert agreement.rates == (
+        "33 %, from 100 TAO a month 40 %, from 250.5 TAO a month 45 %, at most 12.5 TAO a month"
+    )
+    assert agreement.covers == "Not subnet 7; not 1 wallet"
+    page = operator.get(reverse("admin:partners_agreement_change", args=[agreement.pk])).content.decode()
+    assert "100: 40 %\n250.5: 45 %" in page
+    # Saved again as shown, nothing changed: no limit and a limit of nothing are not the same.
+    form = {**values, "tiers": "100: 40 %\n250.5: 45 %", "monthly_cap_rao": "", "reason": "No cap any more"}
+    operator.post(reverse("admin:partners_agreement_change", args=[agreement.pk]), form)
+    assert Agreement.objects.get().monthly_cap_rao is None
+    timeline = operator.get(reverse("admin:partners_agreement_history", args=[agreement.pk])).content.decode()
+    assert "No cap any more" in timeline
+    assert "12.500000000 TAO" in timeline
+    assert "from 100: 40 %; from 250.5: 45 %" in timeline
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "said"),
+    [
+        ("tiers", "100", "Line 1, “100”: write the volume, a colon and the rate, like 100: 40 %."),
+        ("tiers", "100: 40 %\n50: 45 %", "Not possible: tier 2 does not begin above the one before."),
+        ("tiers", "0: 40 %", "Not possible: tier 1 does not begin above nothing."),
+        ("tiers", "100: 140 %", "Line 1, “100: 140 %”: 140 % is more than the whole."),
+        ("tiers", "x: 40 %", "Line 1, “x: 40 %”: "),
+        ("tiers", "9" * 5_000 + ": 40 %", "Line 1, “"),
+        ("excluded_wallets", "5Nobody", "5Nobody: This address"),
+        ("excluded_netuids", "two", "two is no subnet"),
+        ("monthly_cap_rao", "-1", "The amount is not negative"),
+    ],
+)
+def test_pa2_what_cannot_be_is_refused_with_where_it_stands(
+    operator: Client, field: str, typed: str, said: str
+) -> None:
+    page = operator.post(
+        reverse("admin:partners_agreement_add"), agreement_form(make_partner(), **{field: typed})
+    )
+    assert said in html.unescape(page.content.decode())
+    assert not Agreement.objects.exists()

@@ -1,0 +1,153 @@
+"""PA2 in the ledger: rates by the month's volume, a monthly cap and what an agreement leaves out, by hand.
+
+The facts are those of `test_worked_example`. Bases in the order of blocks, in rao:
+
+    Creative Builds  block 20 root 100, block 30 alpha 152; day 2: alpha 252
+    Talisman         block 20 root 303, block 30 alpha 89;  day 2: alpha 149
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from ledger.audit import check_ledger
+from ledger.models import DelegatorTake, PartnerTake
+from ledger.services import attribute_yields, close_due_days
+from ledger.tests.factories import NOW, make_blocks, make_partner, make_positions, make_yield
+from ledger.tests.test_worked_example import ANN, BOB, build_two_days, lines_of
+from partners.models import Agreement
+from tests.guards import refused, sql, tamper
+
+pytestmark = pytest.mark.django_db
+
+
+def change(slug: str, **terms: object) -> None:
+    """Change an agreement as the form would."""
+    agreement = Agreement.objects.get(partner__slug=slug)
+    for name, value in terms.items():
+        setattr(agreement, name, value)
+    agreement.full_clean()
+    agreement.save()
+
+
+def close() -> list[list[tuple[str, str, int, int, int]]]:
+    """Close what is due; give each period's lines (partner, side, base, rate, commission)."""
+    attribute_yields(now=NOW)
+    return [lines_of(period) for period in close_due_days(actor=None, now=NOW)]
+
+
+def test_pa2_a_tier_pays_what_comes_above_its_border_in_the_order_of_blocks() -> None:
+    build_two_days()
+    change("creative-builds", tiers=[[200, 5_000]])
+    one, two = close()
+    # 252 on the first day: 200 at 33 %, of which 100 root came first; the 52 above at 50 %.
+    assert sorted(line for line in one if line[0] == "creative-builds") == [
+        ("creative-builds", "ALPHA", 52, 5_000, 26),
+        ("creative-builds", "ALPHA", 100, 3_300, 33),
+        ("creative-builds", "ROOT", 100, 3_300, 33),
+    ]
+    assert [line for line in two if line[0] == "creative-builds"] == [
+        ("creative-builds", "ALPHA", 252, 5_000, 126)
+    ]
+    assert check_ledger().differences == []
+
+
+def test_pa2_beyond_the_cap_nothing_is_paid_and_the_statement_says_so() -> None:
+    build_two_days()
+    change("talisman", monthly_cap_rao=200)
+    one, two = close()
+    assert [line[2:] for line in one if line[0] == "talisman"] == [(89, 5_000, 44), (303, 5_000, 151)]
+    # 400 at 50 % are the cap; 392 of them were used up.
+    assert sorted(line[2:] for line in two if line[0] == "talisman") == [(8, 5_000, 4), (141, 0, 0)]
+    assert check_ledger().differences == []
+
+
+def test_pa2_a_cap_of_nothing_pays_nothing() -> None:
+    build_two_days()
+    change("talisman", monthly_cap_rao=0)
+    assert all(line[4] == 0 for day in close() for line in day if line[0] == "talisman")
+    assert check_ledger().differences == []
+
+
+def test_pa2_each_month_begins_anew_at_midnight_utc() -> None:
+    make_blocks(1, 2_881, start=datetime(2025, 1, 31, tzinfo=UTC))
+    make_positions({ANN: 1}, netuid=0)
+    make_partner("Ann", 1_000, ANN)
+    change("ann", tiers=[[150, 5_000]])
+    for block in (10, 1_440, 1_441, 2_000):
+        make_yield(block, 100, side="ROOT")
+    january, february = close()
+    expected = [("ann", "ROOT", 50, 5_000, 25), ("ann", "ROOT", 150, 1_000, 15)]
+    assert sorted(january) == sorted(february) == expected
+
+
+def test_pa2_alpha_keeps_the_tiers_that_it_was_earned_under() -> None:
+    build_two_days()
+    change("creative-builds", tiers=[[200, 5_000]])
+    attribute_yields(now=NOW)
+    close_due_days(actor=None, now=datetime(2025, 1, 2, 12, tzinfo=UTC))
+    part = PartnerTake.objects.get(source__block_id=10, partner__slug="creative-builds")
+    assert part.steps == [[0, 3_300], [200, 5_000]]
+
+
+def test_pa2_what_an_agreement_leaves_out_is_nobodys() -> None:
+    build_two_days()
+    change("creative-builds", excluded_wallets=[ANN])
+    change("talisman", excluded_netuids=[2])
+    for day in close():
+        assert not [line for line in day if line[:2] != ("talisman", "ROOT")]
+    rows = DelegatorTake.objects.filter(coldkey__in=[ANN, BOB], side="ALPHA")
+    assert set(rows.values_list("partner", flat=True)) == {None}
+    assert check_ledger().differences == []
+
+
+def test_pa2_a_closed_month_recomputes_by_the_tiers_it_was_closed_with() -> None:
+    build_two_days()
+    change("creative-builds", tiers=[[200, 5_000]], excluded_netuids=[7])
+    change("talisman", monthly_cap_rao=200)
+    close()
+    change("creative-builds", tiers=[], excluded_wallets=[ANN])
+    change("talisman", monthly_cap_rao=None)
+    assert check_ledger().differences == []
+
+
+def test_le8_a_tampered_rate_of_a_tier_is_found() -> None:
+    build_two_days()
+    change("creative-builds", tiers=[[200, 5_000]])
+    close()
+    tamper("UPDATE ledger_partnertake SET steps = '{{0,3300},{200,6000}}' WHERE steps <> '{}'")
+    assert any("partner takes" in difference for difference in check_ledger().differences)
+
+
+@pytest.mark.parametrize(
+    "tiers",
+    [
+        "{{0,100}}",
+        "{{5,100},{5,200}}",
+        "{{5,10001}}",
+        "{{5,-1}}",
+        "{{5}}",
+        "{5,100}",
+        "{{NULL,5}}",
+        "{{5,NULL}}",
+    ],
+)
+def test_pa2_the_database_refuses_tiers_that_do_not_ascend(tiers: str) -> None:
+    agreement = make_partner("Ann", 1_000)
+    with refused("agreement_tiers_ascend"):
+        sql("UPDATE partners_agreement SET tiers = %s WHERE id = %s", tiers, agreement.pk)
+
+
+def test_pa2_the_database_refuses_a_negative_cap() -> None:
+    agreement = make_partner("Ann", 1_000)
+    with refused("agreement_cap_not_negative"):
+        sql("UPDATE partners_agreement SET monthly_cap_rao = -1 WHERE id = %s", agreement.pk)
+
+
+def test_pa2_the_form_is_told_which_tier_is_wrong() -> None:
+    make_partner("Ann", 1_000)
+    with pytest.raises(ValidationError, match="tier 2 does not begin above the one before"):
+        change("ann", tiers=[[5, 100], [4, 200]])
