@@ -23,7 +23,16 @@ from unfold.widgets import (
 from chain.models import Hotkey
 from chain.network import UNIT, coin
 from chain.units import BPS_WHOLE, format_bps, parse_tao
-from partners.models import Agreement, Partner, Rule, Wallet, own_sides, short_amount, validate_address
+from partners.models import (
+    Agreement,
+    AgreementTemplate,
+    Partner,
+    Rule,
+    Wallet,
+    own_sides,
+    short_amount,
+    validate_address,
+)
 from partners.rates import InvalidTiers, check_tiers
 from partners.services import describe_overlap, find_overlap
 
@@ -402,6 +411,19 @@ class AgreementForm(AgreementInlineForm):
         if not self.errors and self.instance.partner_id and (other := find_overlap(self.instance)):
             self.add_error("effective_from", describe_overlap(other))
         return values
+
+
+class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Usual terms, typed as those of an agreement."""
+
+    rate_bps = RateField(label="Rate")
+    minimum_payout_rao = TaoField(
+        label="Minimum payout", required=False, help_text=format_lazy("In {}.", UNIT)
+    )
+
+    class Meta:
+        model = AgreementTemplate
+        fields = ("name", "description", "rate_bps", "minimum_payout_rao", "new_delegators_only", "rule_kind")
 
 
 class AgreementFormSet(PaginationInlineFormSet):

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, time
 from typing import TypeVar
 
 import pghistory
+from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, RangeOperators
 from django.core.exceptions import ValidationError
@@ -445,6 +446,88 @@ class Wallet(models.Model):
         listed = Wallet.objects.filter(chain=self.chain, address=self.address).exclude(pk=self.pk)
         for other in listed.select_related("partner"):
             raise ValidationError({"address": f"This address is already a wallet of {other.partner}."})
+
+
+class AgreementTemplate(models.Model):
+    """Usual terms to begin a new agreement from. Changing one changes no agreement."""
+
+    name = models.CharField(max_length=80, unique=True)
+    description = models.CharField(max_length=200, blank=True)
+    rate_bps = models.PositiveIntegerField("rate", validators=[MaxValueValidator(BPS_WHOLE)])
+    minimum_payout_rao = models.BigIntegerField(
+        "minimum payout", default=0, validators=[MinValueValidator(0)]
+    )
+    new_delegators_only = models.BooleanField(default=False)
+    rule_kind = models.CharField(
+        "finds delegators by", max_length=8, choices=Rule.Kind.choices, default=Rule.Kind.WALLET
+    )
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(rate_bps__lte=BPS_WHOLE),
+                name="template_rate_at_most_whole",
+                violation_error_message="The rate is at most 100 %.",
+            ),
+            models.CheckConstraint(
+                condition=Q(minimum_payout_rao__gte=0),
+                name="template_minimum_not_negative",
+                violation_error_message="The minimum payout is not negative.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WhatIf(models.Model):
+    """A change of agreements, rules or wallets that was not saved, tried on closed days in the background (PA9).
+
+    `change` is what the book would differ by (:mod:`partners.what_if`), `form` the address and the values that would save
+    it, `result` what the days done so far would have come to (:mod:`ledger.what_if`).
+    """
+
+    class State(models.TextChoices):
+        WAITING = "WAITING", "Waiting for a worker"
+        RUNNING = "RUNNING", "Running"
+        DONE = "DONE", "Done"
+        FAILED = "FAILED", "Failed"
+        CANCELLED = "CANCELLED", "Cancelled"
+
+    title = models.CharField(max_length=200)
+    change = models.JSONField()
+    names = models.JSONField(help_text="Names of the partners concerned, who may not be saved yet.")
+    form = models.JSONField()
+    first_day = models.DateField(null=True, help_text="Empty until it runs: the last closed day.")
+    last_day = models.DateField(null=True)
+    state = models.CharField(max_length=9, choices=State.choices, default=State.WAITING)
+    done = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField(default=0)
+    result = models.JSONField(default=dict)
+    error = models.TextField(blank=True)
+    asked_at = models.DateTimeField()
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = "what if"
+        verbose_name_plural = "what if"
+        default_permissions = ("view",)
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=["WAITING", "RUNNING"], finished_at=None)
+                | Q(state__in=["DONE", "FAILED", "CANCELLED"], finished_at__isnull=False),
+                name="what_if_ends_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(done__lte=models.F("total")), name="what_if_done_within_total"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
 
 
 class ApiKey(AbstractAPIKey):

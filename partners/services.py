@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import Any
 
 import pghistory
+from celery import current_app
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
@@ -18,7 +19,9 @@ from django.db import transaction
 from psycopg.types.range import TimestamptzRange
 
 from chain.models import Hotkey
-from partners.models import Agreement, Partner, Rule, Wallet, own_chain, own_hotkey_text
+from partners.models import Agreement, Partner, Rule, Wallet, WhatIf, own_chain, own_hotkey_text
+from partners.queries import rule_book
+from partners.what_if import BookChange, is_empty
 
 # None is the application itself, acting by schedule or command.
 Actor = AbstractBaseUser | AnonymousUser | None
@@ -262,6 +265,55 @@ def set_partners_status(*, actor: Actor, partner_ids: Collection[int], status: s
     """Pause partners or make them active; give how many changed. A paused partner earns but is not paid."""
     with recorded(actor=actor, reason=reason):
         return Partner.objects.filter(pk__in=partner_ids).exclude(status=status).update(status=status)
+
+
+def rules_now() -> dict[str, Any]:
+    """Give all that decides whose a delegation is, as data that a change can be told by."""
+    return rule_book().fingerprint()
+
+
+def ask_what_if(
+    *,
+    actor: AbstractBaseUser | AnonymousUser,
+    title: str,
+    change: BookChange,
+    names: dict[str, str],
+    form: dict[str, Any],
+    now: datetime,
+    first_day: date | None = None,
+    last_day: date | None = None,
+) -> WhatIf:
+    """Have a change tried on closed days in the background; without days, on the last one.
+
+    :param names: of partners by id, who may be part of the change.
+    :param form: `action` and `fields`, by which the page offers to save it.
+    :raises Refused: when it would change nothing that decides whose stake is, or the days are turned round.
+    """
+    if actor.pk is None:
+        raise Refused("Nobody is signed in. Sign in and ask again.")
+    if is_empty(change):
+        raise Refused("This would change nobody's share: there is nothing to compare.")
+    if first_day is not None and last_day is not None and last_day < first_day:
+        raise Refused("The first day is after the last one.")
+    asked = WhatIf.objects.create(
+        title=title[:200],
+        change=change,
+        names=names,
+        form=form,
+        asked_at=now,
+        asked_by_id=actor.pk,
+        first_day=first_day,
+        last_day=last_day,
+    )
+    # The ledger stands above this app, so its task is called by name.
+    transaction.on_commit(lambda: current_app.send_task("ledger.what_if", [asked.pk]), robust=True)
+    return asked
+
+
+def cancel_what_if(*, what_if: WhatIf, now: datetime) -> bool:
+    """Stop a comparison that is not finished; give whether it was not."""
+    rows = WhatIf.objects.filter(pk=what_if.pk, finished_at=None)
+    return bool(rows.update(state=WhatIf.State.CANCELLED, finished_at=now))
 
 
 def _save_new(row: Any, *, actor: Actor, reason: str) -> None:

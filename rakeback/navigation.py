@@ -65,8 +65,10 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         (
             Entry("partners.Partner", "Partners", "handshake"),
             Entry("partners.Agreement", "Agreements", "contract"),
+            Entry("partners.AgreementTemplate", "Templates", "content_paste"),
             Entry("partners.Rule", "Rules", "rule"),
             Entry("partners.Wallet", "Wallets", "wallet"),
+            Entry("partners.WhatIf", "What if", "difference"),
             Entry("partners.Change", "Changes", "history"),
         ),
     ),
@@ -78,6 +80,7 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("ledger.CommissionLine", "Commission lines", "receipt_long"),
             Entry("ledger.PartnerTake", "Take by partner", "group_work"),
             Entry("ledger.DelegatorTake", "Take by delegator", "groups"),
+            Entry("ledger.DelegationWinner", "Winners", "emoji_events"),
             Entry("ledger.ConversionAllocation", "Allocations", "call_split", Family.BITTENSOR),
             Entry("ledger.Entry", "Entries", "menu_book"),
             Entry("ledger.Account", "Accounts", "account_balance"),

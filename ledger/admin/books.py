@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet, Sum
 from django.http import HttpRequest
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
@@ -17,7 +18,7 @@ from chain.fields import RaoField
 from ledger.admin.base import LedgerAdmin
 from ledger.admin.views import BlockPage
 from ledger.display import rate_html, take_html
-from ledger.models import Account, Attribution, CommissionLine, Entry, Posting
+from ledger.models import Account, Attribution, CommissionLine, DelegationWinner, Entry, Posting
 
 
 @admin.register(Attribution)
@@ -67,6 +68,52 @@ class AttributionAdmin(LedgerAdmin):
     def page_of(self, row: Attribution) -> str:
         """Lead to the block, where the whole attribution is shown."""
         return reverse("admin:ledger_block", args=[row.source.block_id])
+
+
+@admin.register(DelegationWinner)
+class DelegationWinnerAdmin(LedgerAdmin):
+    """Who won each delegation at which blocks; each leads to its first block, where every rule says why."""
+
+    list_display = ["wallet_shown", "subnet", "side", "block_range", "partner", "by", "over", "hotkey_shown"]
+    list_display_links = ["block_range"]
+    list_filter = [("partner", RelatedDropdownFilter), ("period", RelatedDropdownFilter), "side"]
+    list_filter_submit = True
+    list_select_related = ["partner", "rule__agreement__partner", "period"]
+    search_fields = ["coldkey", "period__key"]
+    search_help_text = "A wallet or a day"
+    ordering = ["-blocks"]
+    show_full_result_count = False
+    empty_title = "No winners yet"
+    empty_text = "Closing a day stores which rule won each partner's delegation. Close a day first."
+
+    @display(description="Wallet", ordering="coldkey")
+    def wallet_shown(self, row: DelegationWinner) -> Any:
+        return address_html(row.coldkey)
+
+    @display(description="Epochs of blocks", ordering="blocks")
+    def block_range(self, row: DelegationWinner) -> str:
+        first, last = row.blocks.lower, row.blocks.upper - 1
+        return f"{first:,}" if first == last else f"{first:,} to {last:,}"
+
+    @display(description="Subnet", ordering="netuid")
+    def subnet(self, row: DelegationWinner) -> int:
+        return row.netuid
+
+    @display(description="Won by")
+    def by(self, row: DelegationWinner) -> Any:
+        return format_html('<div class="led-rule">{}</div>', row.rule.looks_at)
+
+    @display(description="Over")
+    def over(self, row: DelegationWinner) -> str:
+        return ", ".join(f"rule {pk}" for pk in row.outranked) or "–"
+
+    @display(description="Hotkey", ordering="hotkey")
+    def hotkey_shown(self, row: DelegationWinner) -> Any:
+        return address_html(row.hotkey)
+
+    def page_of(self, row: DelegationWinner) -> str:
+        """Lead to the first block that it won, with every rule's reason."""
+        return reverse("admin:ledger_block", args=[row.blocks.lower])
 
 
 @admin.register(CommissionLine)

@@ -6,6 +6,8 @@ import django.contrib.postgres.fields.ranges
 import django.db.models.deletion
 from django.db import migrations, models
 
+from chain.rights import grant
+
 # As the other rows of a period: written with it, never changed, and its sums checked at commit.
 GUARDS = """
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_delegationwinner
@@ -56,6 +58,12 @@ END $$;
 """
 WITH_WINNERS = "\n        PERFORM ledger_check_winners(NEW.key);"
 
+ROLES = ("viewer", "operator", "approver", "administrator")
+
+
+def grant_rights(apps, schema_editor):
+    grant(apps, "ledger", {role: ("view_delegationwinner",) for role in ROLES})
+
 
 class Migration(migrations.Migration):
 
@@ -97,4 +105,5 @@ class Migration(migrations.Migration):
             GUARDS + RUN_CHECK % WITH_WINNERS,
             RUN_CHECK % "" + "DROP FUNCTION ledger_check_winners(bigint);",
         ),
+        migrations.RunPython(grant_rights, migrations.RunPython.noop),
     ]

@@ -4,6 +4,7 @@ from ledger.services.attributing import CannotAttribute, attribute_yields
 from ledger.services.closing import CannotClose, close_day, close_due_days
 from ledger.services.importing import import_chain_file, preview_chain_file
 from ledger.services.paying import InsufficientPayable, UnknownReservation, release_payout, reserve_payout
+from ledger.services.trying import run_what_if
 
 __all__ = [
     "CannotAttribute",
@@ -17,4 +18,5 @@ __all__ = [
     "preview_chain_file",
     "release_payout",
     "reserve_payout",
+    "run_what_if",
 ]

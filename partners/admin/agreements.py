@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
@@ -10,14 +11,23 @@ from django.forms import BaseFormSet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.admin import StackedInline, TabularInline
+from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
 from chain.display import amount_html
+from chain.units import format_bps
 from partners import forms, services
 from partners.admin.base import RecordedAdmin, reason_of, without_reason
-from partners.models import Agreement, Partner, Rule, own_sides, short_moment
+from partners.models import (
+    Agreement,
+    AgreementTemplate,
+    Partner,
+    Rule,
+    own_sides,
+    short_amount,
+    short_moment,
+)
 
 # An agreement without its form, whose fields exist only there.
 SHOWN_VALUES = ("starts", "ends", "rate", "minimum", "covered")
@@ -92,9 +102,23 @@ class OwnSides:
 class RuleInline(OwnSides, TabularInline):
     model = Rule
     fields = (*LOOKS_AT, "priority", "applies_from_block", "is_active")
-    extra = 0
     can_delete = False
     show_change_link = True
+
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        """One rule to fill in where a template brings it."""
+        return 1 if obj is None and _template_of(request) is not None else 0
+
+
+def _template_of(request: HttpRequest) -> AgreementTemplate | None:
+    """The template that the page was opened with."""
+    asked = request.GET.get("template", "")
+    is_number = asked.isascii() and asked.isdecimal() and len(asked) < 9
+    return AgreementTemplate.objects.filter(pk=int(asked)).first() if is_number else None
+
+
+def _first_match(template: AgreementTemplate) -> str:
+    return Rule.Compare.STARTS if template.rule_kind == Rule.Kind.MEMO else ""
 
 
 class AgreementSaving:
@@ -116,9 +140,30 @@ class AgreementSaving:
                 )
 
 
+@admin.register(AgreementTemplate)
+class AgreementTemplateAdmin(ModelAdmin):
+    """Usual terms to begin new agreements from."""
+
+    form = forms.TemplateForm
+    list_display = ("name", "terms", "finds_by", "description")
+    search_fields = ("name", "description")
+    empty_title = "No templates"
+    empty_text = "A template fills in a new agreement: its rate, what it covers and how it finds delegators."
+
+    @display(description="Terms")
+    def terms(self, template: AgreementTemplate) -> str:
+        only = ", new delegators only" if template.new_delegators_only else ""
+        return f"{format_bps(template.rate_bps)}{only}"
+
+    @display(description="Finds delegators by", ordering="rule_kind")
+    def finds_by(self, template: AgreementTemplate) -> str:
+        return str(template.get_rule_kind_display()).partition(":")[0]
+
+
 @admin.register(Agreement)
 class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
     form = forms.AgreementForm
+    asks_what_if = True
     list_display = ("partner", "rate", "starts", "ends", "in_force", "covered", "minimum", "rule_count")
     list_display_links = ("partner", "rate")
     list_select_related = ("partner",)
@@ -127,13 +172,14 @@ class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
     search_fields = ("partner__name", "partner__slug", "notes")
     autocomplete_fields = ("partner",)
     inlines = (RuleInline,)
+    change_form_outer_before_template = "admin/partners/templates.html"
     empty_title = "No agreements yet"
     empty_text = (
         "An agreement says what share of the take a partner is paid, and from when. Add a partner first."
     )
     fieldsets = (
         (None, {"fields": ("partner", "effective_from", "effective_until", ("rate", "minimum_payout"))}),
-        ("Rates by volume, and the most", {"fields": ("tiers", "monthly_cap_rao")}),
+        ("Rates by volume, monthly limit", {"fields": ("tiers", "monthly_cap_rao")}),
         ("What it covers", {"fields": ("netuids", "hotkeys", "sides", "new_delegators_only")}),
         ("What it leaves out", {"fields": ("excluded_netuids", "excluded_wallets")}),
         (None, {"fields": ("basis", "notes", "reason")}),
@@ -144,6 +190,32 @@ class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
         in_force = ExpressionWrapper(Q(effective__contains=timezone.now()), output_field=BooleanField())
         active = Count("rules", filter=Q(rules__is_active=True))
         return agreements.annotate(rules_now=active, is_in_force=in_force)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
+        """Offer templates to begin from, and say how an agreement comes to be."""
+        chosen = _template_of(request)
+        context = {"agreement_templates": AgreementTemplate.objects.all(), "chosen_template": chosen}
+        return super().add_view(request, form_url, {**context, **(extra_context or {})})
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Fill in a template's terms, from the next midnight on."""
+        initial: dict[str, Any] = super().get_changeform_initial_data(request)
+        if (template := _template_of(request)) is not None:
+            tomorrow = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+            initial |= {
+                "rate": format_bps(template.rate_bps),
+                "minimum_payout": short_amount(template.minimum_payout_rao),
+                "new_delegators_only": template.new_delegators_only,
+                "effective_from": tomorrow,
+            }
+        return initial
+
+    def get_formset_kwargs(self, request: HttpRequest, obj: Any, inline: Any, prefix: str) -> dict[str, Any]:
+        """Fill in the rule of a template."""
+        kwargs: dict[str, Any] = super().get_formset_kwargs(request, obj, inline, prefix)
+        if request.method == "GET" and (template := _template_of(request)) is not None:
+            kwargs["initial"] = [{"kind": template.rule_kind, "memo_match": _first_match(template)}]
+        return kwargs
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None and not self.has_change_permission(request, obj):
@@ -174,6 +246,7 @@ class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
 @admin.register(Rule)
 class RuleAdmin(OwnSides, RecordedAdmin):
     form = forms.RuleForm
+    asks_what_if = True
     list_display = ("agreement", "finds_by", "priority", "applies_from_block", "is_active")
     conditional_fields = {
         "memo_match": _shown_for("MEMO"),

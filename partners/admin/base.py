@@ -9,17 +9,30 @@ from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db import IntegrityError
-from django.http import HttpRequest, HttpResponse
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils import timezone
 from unfold.admin import ModelAdmin
+from unfold.decorators import action
 
 from partners import forms, history, services
 from partners.models import Partner
+from partners.what_if import difference, partners_of
 
 logger = logging.getLogger(__name__)
 ENTRIES_PER_PAGE = 50
+# The name of the button that leads from a comparison back to the form.
+BACK = "_back_to_form"
+
+
+class _Unsaved:
+    """A form that is never saved and has no faults: it shows again what was typed."""
+
+    def is_valid(self) -> bool:
+        super().is_valid()  # type: ignore[misc]
+        return False
 
 
 class RecordedAdmin(ModelAdmin):
@@ -29,6 +42,9 @@ class RecordedAdmin(ModelAdmin):
         css = {"all": ["partners/lists.css"]}
 
     action_form = forms.ReasonActionForm
+    # Offers to try what was typed on closed days before it is saved (PA9).
+    asks_what_if = False
+    actions_submit_line = ("what_if",)
     # Says on an empty list what to do first (templates/unfold/helpers/empty_results.html).
     empty_title = ""
     empty_text = ""
@@ -40,8 +56,16 @@ class RecordedAdmin(ModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
+        if object_id is None:
+            # Unfold offers its buttons for rows that exist only.
+            extra_context = {
+                **(extra_context or {}),
+                "actions_submit_line": self.get_actions_submit_line(request),
+            }
         try:
             with services.recorded(actor=request.user, reason=reason_of(request)):
+                if self._is_asked(request):
+                    return self._try(request, object_id, form_url, extra_context)
                 return super().changeform_view(request, object_id, form_url, extra_context)
         except IntegrityError:
             # The database is the last judge, of two rows of one form or of two people at the same moment.
@@ -53,6 +77,66 @@ class RecordedAdmin(ModelAdmin):
                 messages.ERROR,
             )
             return redirect(request.get_full_path())
+
+    @action(description="What if", icon="difference")
+    def what_if(self, request: HttpRequest, obj: Any) -> None:
+        """Nothing: the button is looked for before the form is saved, and what it saved is taken back."""
+
+    def get_actions_submit_line(self, request: HttpRequest, object_id: Any = None) -> Any:
+        """Offer the comparison to those who may save."""
+        may_save = (
+            self.has_change_permission(request) if object_id is not None else self.has_add_permission(request)
+        )
+        return super().get_actions_submit_line(request, object_id) if self.asks_what_if and may_save else []
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """Show what was typed once more, without saving it, to those who come back from a comparison."""
+        form = super().get_form(request, obj, change, **kwargs)
+        return type(form.__name__, (_Unsaved, form), {}) if BACK in request.POST else form
+
+    def save_model(self, request: Any, obj: Any, form: Any, change: Any) -> None:
+        """Save, and remember what was saved for the title of a comparison."""
+        super().save_model(request, obj, form, change)
+        request.saved_row = obj
+
+    def _is_asked(self, request: HttpRequest) -> bool:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_what_if"
+        return self.asks_what_if and request.method == "POST" and name in request.POST
+
+    def _try(self, request: Any, object_id: str | None, form_url: str, extra_context: Any) -> Any:
+        """Save what was typed, read the rule book that it makes, take it all back, and have the difference tried."""
+        before = services.rules_now()
+        with transaction.atomic():
+            response = super().changeform_view(request, object_id, form_url, extra_context)
+            row = getattr(request, "saved_row", None)
+            if row is None or not isinstance(response, HttpResponseRedirect):
+                return response
+            change = difference(before, services.rules_now())
+            listed = Partner.objects.filter(pk__in=partners_of(change)).values_list("pk", "name")
+            names = {str(pk): name for pk, name in listed}
+            title = f"{'New' if object_id is None else 'Changed'} {self.opts.verbose_name}: {row}"
+            transaction.set_rollback(True)
+        # What the save would have said is not so.
+        list(messages.get_messages(request))
+        fields = [
+            [name, value]
+            for name, values in request.POST.lists()
+            for value in values
+            if name != "csrfmiddlewaretoken" and not name.endswith("_what_if")
+        ]
+        try:
+            asked = services.ask_what_if(
+                actor=request.user,
+                title=title,
+                change=change,
+                names=names,
+                form={"action": request.get_full_path(), "fields": fields},
+                now=timezone.now(),
+            )
+        except services.Refused as error:
+            self.message_user(request, f"{error} Nothing was saved.", messages.INFO)
+            return redirect(request.get_full_path())
+        return redirect("admin:partners_whatif_change", asked.pk)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -25,6 +25,7 @@ from partners.models import Agreement, Partner, Rule, Wallet
 @admin.register(Partner)
 class PartnerAdmin(AgreementSaving, RecordedAdmin):
     form = forms.PartnerForm
+    asks_what_if = True
     list_display = ("name", "kind_label", "status_label", "rate_now", "wallet_count")
     list_filter = (("status", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter))
     list_filter_submit = True

@@ -24,6 +24,7 @@ from partners.wallet_lists import Preview, WalletResource
 @admin.register(Wallet)
 class WalletAdmin(ImportExportMixin, RecordedAdmin):
     form = forms.WalletForm
+    asks_what_if = True
     resource_classes = [WalletResource]
     import_form_class = forms.WalletImportForm
     confirm_form_class = forms.WalletConfirmForm
