@@ -10,7 +10,16 @@ from django.db import transaction
 
 from chain.addresses import encode_address
 from chain.models import Asset, Block, Network, Runtime, Side, Yield
-from ledger.models import Account, CommissionLine, DelegatorTake, Entry, PartnerTake, Period, Posting
+from ledger.models import (
+    Account,
+    CommissionLine,
+    DelegationWinner,
+    DelegatorTake,
+    Entry,
+    PartnerTake,
+    Period,
+    Posting,
+)
 from partners.models import Agreement, Partner
 
 NOW = datetime(2026, 2, 3, 12, tzinfo=UTC)
@@ -95,6 +104,14 @@ def _write_share(period: Period, source: Yield, agreement: Agreement, amount_rao
     )
     pool = {"hotkey": HOTKEY, "netuid": 0, "side": Side.ROOT}
     DelegatorTake.objects.create(**common, **pool, coldkey=coldkey, take_rao=amount_rao)
+    DelegationWinner.objects.create(
+        **common,
+        **pool,
+        coldkey=coldkey,
+        blocks=(source.block_id, source.block_id + 1),
+        agreement=agreement,
+        rule=agreement.rules.get_or_create()[0],
+    )
     CommissionLine.objects.create(
         **common, **pool, agreement=agreement, base_rao=amount_rao, rate_bps=10_000, commission_rao=amount_rao
     )
