@@ -12,6 +12,40 @@ from functools import lru_cache
 from chain import base58
 
 BITTENSOR_PREFIX = 42
+# Whose addresses are taken for ours now and then, by prefix (the SS58 registry).
+NETWORKS = {
+    0: "Polkadot",
+    2: "Kusama",
+    5: "Astar",
+    6: "Bifrost",
+    7: "Edgeware",
+    8: "Karura",
+    10: "Acala",
+    12: "Polymesh",
+    13: "Integritee",
+    16: "Kulupu",
+    18: "Darwinia",
+    20: "StaFi",
+    22: "Dock",
+    30: "Phala",
+    31: "Litentry",
+    32: "Robonomics",
+    36: "Centrifuge",
+    37: "Nodle",
+    38: "KILT",
+    41: "Polimec",
+    44: "ChainX",
+    49: "Picasso",
+    50: "Composable",
+    54: "Cere",
+    55: "xx network",
+    56: "Pendulum",
+    63: "Hydration",
+    64: "Energy Web X",
+    65: "Aventus",
+    66: "Crust",
+    69: "SORA",
+}
 # Reading base58 takes time that grows with the square of the length.
 _LENGTH_MAX = 200
 
@@ -41,22 +75,39 @@ def decode_address(text: str, prefix: int = BITTENSOR_PREFIX) -> bytes:
     if text != text.strip():
         raise InvalidAddress("has spaces or line breaks around it")
     if text.startswith("0x"):
-        raise InvalidAddress("is a public key in hex; give the SS58 address, which starts with 5")
+        raise InvalidAddress(
+            "looks like an Ethereum address; give the SS58 address, which starts with 5"
+            if len(text) == 42
+            else "is a public key in hex; give the SS58 address, which starts with 5"
+        )
     raw = _decode(text)
+    is_sound = len(raw) >= 35 and raw[-2:] == _checksum(raw[:-2])
+    # A sound address of another network says so, whatever its length.
+    if is_sound and (found := _prefix_of(raw)) not in {None, prefix}:
+        known = NETWORKS.get(found or 0, f"SS58 prefix {found}")
+        raise InvalidAddress(f"belongs to another network ({known}); a Bittensor address starts with 5")
     if not 46 <= len(text) <= 48:
-        raise InvalidAddress(f"has {len(text)} characters; a Bittensor address has 48")
+        hint = ": it looks like a Solana address" if len(raw) == 32 else ""
+        raise InvalidAddress(f"has {len(text)} characters; a Bittensor address has 48{hint}")
     if len(raw) < 35:
         raise InvalidAddress("is too short for an account")
-    if raw[-2:] != _checksum(raw[:-2]):
+    if not is_sound or len(raw) != 35:
         raise InvalidAddress("has a wrong checksum: a character is mistyped or missing")
-    if raw[0] != prefix or len(raw) != 35:
-        raise InvalidAddress("belongs to another network; a Bittensor address starts with 5")
     public_key = raw[1:33]
     if not any(public_key):
         raise InvalidAddress("is the all-zero account, which nobody owns")
     if encode_address(public_key, prefix) != text:
         raise InvalidAddress("is not spelled the standard way")
     return public_key
+
+
+def _prefix_of(raw: bytes) -> int | None:
+    """Read the prefix of a 32-byte account: one byte below 64, else two; None where it is no such account."""
+    if len(raw) == 35 and raw[0] < 64:
+        return raw[0]
+    if len(raw) == 36 and 64 <= raw[0] < 128:
+        return ((raw[0] & 0x3F) << 2) | (raw[1] >> 6) | ((raw[1] & 0x3F) << 8)
+    return None
 
 
 def decode_solana(text: str) -> bytes:

@@ -5,6 +5,8 @@ Every run of bytes has exactly one spelling: each leading zero byte is one leadi
 
 from __future__ import annotations
 
+import unicodedata
+
 ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _DIGITS = {letter: digit for digit, letter in enumerate(ALPHABET)}
 _LOOK_ALIKES = {"0": "zero", "O": "capital o", "I": "capital i", "l": "small L"}
@@ -32,8 +34,16 @@ def decode(text: str) -> bytes:
     for position, letter in enumerate(text, 1):
         digit = _DIGITS.get(letter)
         if digit is None:
-            name = _LOOK_ALIKES.get(letter, repr(letter))
-            raise NotBase58(f"has {name} at position {position}, which no address contains")
+            raise NotBase58(f"has {_name(letter)} at position {position}, which no address contains")
         number = number * 58 + digit
     raw = number.to_bytes((number.bit_length() + 7) // 8, "big")
     return b"\0" * (len(text) - len(text.lstrip("1"))) + raw
+
+
+def _name(letter: str) -> str:
+    """Name a letter so that it cannot be taken for the one it looks like."""
+    if letter in _LOOK_ALIKES:
+        return _LOOK_ALIKES[letter]
+    if letter.isascii():
+        return repr(letter)
+    return f"{unicodedata.name(letter, 'a character without name').lower()} (U+{ord(letter):04X})"

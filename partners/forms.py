@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 from django.utils.text import format_lazy
 from import_export.forms import ConfirmImportForm
 from psycopg.types.range import TimestamptzRange
@@ -15,6 +16,8 @@ from unfold.contrib.import_export.forms import ImportForm
 from unfold.forms import ActionForm, PaginationInlineFormSet
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminDateWidget,
+    UnfoldAdminSelectWidget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -35,6 +38,7 @@ from partners.models import (
 )
 from partners.rates import InvalidTiers, check_tiers
 from partners.services import describe_overlap, find_overlap
+from partners.sheets import BYTES_MAX, ROWS_MAX
 
 REASON_LENGTH_MAX = 500
 NETUID_MAX = 65_535
@@ -498,9 +502,73 @@ class ReasonActionForm(ActionForm):
 
 
 class WalletImportForm(ImportForm):
-    """The upload of a wallet list."""
+    """The upload of a wallet list. Whether it is CSV or XLSX is seen by what it holds."""
 
     reason = reason_field()
+
+    def __init__(self, formats: Any, resources: Any, **kwargs: Any) -> None:
+        super().__init__(formats, resources, **kwargs)
+        self.fields["format"] = forms.CharField(required=False, widget=forms.HiddenInput)
+        file = self.fields["import_file"]
+        file.label = "CSV or XLSX file"
+        file.help_text = f"At most {BYTES_MAX // 1024**2} MB and {ROWS_MAX:,} rows."
+        file.error_messages["empty"] = "The file is empty."
+
+    def clean_format(self) -> str:
+        """Take the only format there is."""
+        return "0"
+
+    def clean_import_file(self) -> Any:
+        """Refuse by size before anything is read."""
+        file = self.cleaned_data["import_file"]
+        if file.size > BYTES_MAX:
+            raise ValidationError(
+                f"The file has {file.size:,} bytes; {BYTES_MAX:,} (5 MB) is the most. Split the list."
+            )
+        return file
+
+
+class ManyWalletsForm(forms.Form):
+    """What switching many wallets on or off asks for."""
+
+    reason = reason_field()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].required = True
+        self.fields["reason"].error_messages["required"] = (
+            "Say why, in a few words: money changes hands by this, and the history must show it."
+        )
+
+
+class ReassignForm(ManyWalletsForm):
+    """What giving many wallets to another partner asks for."""
+
+    partner = forms.ModelChoiceField(
+        Partner.objects.all(),
+        label="New partner",
+        widget=UnfoldAdminSelectWidget,
+        error_messages={"required": "Choose who gets the wallets."},
+    )
+    introduced_date = forms.DateField(
+        label="Introduced",
+        widget=UnfoldAdminDateWidget,
+        help_text="The wallets count for the new partner from 00:00 UTC of this day.",
+        error_messages={
+            "required": "Give the day from which the wallets count for the new partner.",
+            "invalid": "This is not a date; write it as 2025-08-31.",
+        },
+    )
+    field_order = ("partner", "introduced_date", "reason")
+
+    def clean_introduced_date(self) -> Any:
+        """Refuse a day to come, as lists do: the wallets would count for nobody until then."""
+        day = self.cleaned_data["introduced_date"]
+        if day > timezone.now().date():
+            raise ValidationError(
+                f"The date {day.isoformat()} is in the future. Give today's or an earlier day."
+            )
+        return day
 
 
 class WalletConfirmForm(ConfirmImportForm):

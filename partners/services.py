@@ -218,21 +218,29 @@ def add_wallet(
 
 
 @transaction.atomic
-def set_wallets_active(
-    *, actor: Actor, wallet_ids: Collection[int], is_active: bool, reason: str = ""
-) -> int:
-    """Switch wallets on or off from the next close on; give how many were not so already."""
+def set_wallets_active(*, actor: Actor, wallet_ids: Collection[int], is_active: bool, reason: str) -> int:
+    """Switch wallets on or off from the next close on; give how many were not so already.
+
+    :raises Refused: without a reason, because money changes hands.
+    """
+    _need_reason(reason, "are switched on" if is_active else "are switched off")
     with recorded(actor=actor, reason=reason):
         return Wallet.objects.filter(pk__in=wallet_ids, is_active=not is_active).update(is_active=is_active)
 
 
-def deactivate_wallets(*, actor: Actor, wallet_ids: Collection[int], reason: str = "") -> int:
-    """Switch wallets off: in periods not yet closed nobody earns by them. Closed periods stay."""
+def deactivate_wallets(*, actor: Actor, wallet_ids: Collection[int], reason: str) -> int:
+    """Switch wallets off: in periods not yet closed nobody earns by them. Closed periods stay.
+
+    :raises Refused: without a reason.
+    """
     return set_wallets_active(actor=actor, wallet_ids=wallet_ids, is_active=False, reason=reason)
 
 
-def reactivate_wallets(*, actor: Actor, wallet_ids: Collection[int], reason: str = "") -> int:
-    """Switch wallets on again; they count from their introduced date in periods not yet closed."""
+def reactivate_wallets(*, actor: Actor, wallet_ids: Collection[int], reason: str) -> int:
+    """Switch wallets on again; they count from their introduced date in periods not yet closed.
+
+    :raises Refused: without a reason.
+    """
     return set_wallets_active(actor=actor, wallet_ids=wallet_ids, is_active=True, reason=reason)
 
 
@@ -242,15 +250,20 @@ def reassign_wallets(
 ) -> int:
     """Give wallets to another partner, from 00:00 UTC of `introduced_date`; give how many changed hands.
 
-    The former partner keeps what closed periods gave them and earns nothing by these wallets any more.
+    The former partner keeps what closed periods gave them and earns nothing by these wallets any more. A wallet that
+    was switched off counts again.
 
     :raises Refused: without a reason, because money changes hands.
     """
-    if not reason.strip():
-        raise Refused("Say why the wallets change hands; the history must show it.")
-    wallets = Wallet.objects.select_for_update().filter(pk__in=wallet_ids).exclude(partner=partner)
+    _need_reason(reason, "change hands")
+    wallets = Wallet.objects.filter(pk__in=wallet_ids).exclude(partner=partner)
     with recorded(actor=actor, reason=reason):
         return wallets.order_by().update(partner=partner, introduced_date=introduced_date, is_active=True)
+
+
+def _need_reason(reason: str, what: str) -> None:
+    if not reason.strip():
+        raise Refused(f"Say why the wallets {what}; the history must show it.")
 
 
 @transaction.atomic

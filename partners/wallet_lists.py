@@ -6,38 +6,47 @@ one refused row is not imported at all; a list imported a second time changes no
 
 from __future__ import annotations
 
+import csv
+import io
+import logging
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from import_export import fields, resources, widgets
-from import_export.results import RowResult
+from import_export.formats.base_formats import Format
+from import_export.results import Result, RowResult
+from tablib import Dataset
 
 from chain.addresses import InvalidAddress
 from chain.families import check_address
+from chain.imports.files import FileRefused
 from chain.models import Hotkey
 from chain.network import family
 from partners.models import Partner, Wallet, own_chain
+from partners.sheets import CELL_BYTES_MAX, CellError, Formula, Place, Sheet, read_sheet
 
+logger = logging.getLogger(__name__)
 COLUMNS = ("partner", "chain", "address", "introduced_date", "is_active", "notes")
 REQUIRED = ("partner", "address", "introduced_date")
-ROWS_MAX = 50_000
+# Of each kind of row, how many a preview shows.
+SAMPLES_MAX = 100
+VALUE_LENGTH_SHOWN_MAX = 120
 NOTES_LENGTH_MAX = 2_000
+SLUG_LENGTH_MAX = 60
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 # Invisible characters that make a text read otherwise than it is: direction marks, zero width, byte order.
 _INVISIBLE = {
+    chr(0x2060),
+    chr(0xFEFF),
     *map(chr, range(0x200B, 0x2010)),
     *map(chr, range(0x202A, 0x202F)),
     *map(chr, range(0x2066, 0x206A)),
 }
-
-
-class ListRefused(ValueError):
-    """The file as a whole is not a wallet list; the message says what to change in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +71,12 @@ class ListReader:
         wallets = Wallet.objects.filter(address__in=set(addresses)).select_related("partner")
         self.stored = {(wallet.chain, wallet.address): wallet for wallet in wallets}
         self._hotkeys = set(Hotkey.objects.values_list("address", flat=True))
-        self._first_seen: dict[tuple[str, str], int] = {}
+        self._first_seen: dict[tuple[str, str], Place] = {}
 
-    def read(self, row: Mapping[str, Any], line: int) -> WalletRow:
-        """Read one row of the list, which stands on this line of the sheet.
+    def read(self, row: Mapping[str, Any], place: Place) -> WalletRow:
+        """Read one row of the list, which stands at this place of the file.
 
-        :raises ValidationError: with every fault of the row, by column.
+        :raises RowRefused: with every fault of the row, by column.
         """
         faults: dict[str, str] = {}
 
@@ -86,28 +95,32 @@ class ListReader:
         is_active = attempt("is_active", _read_flag) if "is_active" in row else None
         notes = attempt("notes", _read_notes) if "notes" in row else None
         if address and chain:
-            first = self._first_seen.setdefault((chain, address), line)
-            if first != line:
-                faults["address"] = f"The same address is already on line {first}."
+            first = self._first_seen.setdefault((chain, address), place)
+            if first != place:
+                faults["address"] = f"The same address is already on row {first}."
             elif stored is not None and partner is not None and stored.partner_id != partner.pk:
                 faults["address"] = (
-                    f"This address is a wallet of {stored.partner}. If it changed hands, change its partner"
-                    " on the wallet's own page."
+                    f"This address is a wallet of {stored.partner}. If it changed hands, choose it in the list"
+                    " of wallets and reassign it."
                 )
         if faults:
-            raise ValidationError(faults)
+            raise RowRefused(faults, place)
         return WalletRow(partner, chain, address, introduced, is_active, notes)
 
     def _read_chain(self, cell: Any) -> str:
         chain = _text(cell).upper() or self._chain
         if chain != self._chain:
-            raise ValueError(f"There is no chain {chain!r} here. This installation holds {self._chain}.")
+            raise ValueError(f"There is no chain {chain[:40]!r} here. This installation holds {self._chain}.")
         return chain
 
     def _read_partner(self, cell: Any) -> Partner:
         slug = _text(cell)
         if not slug:
             raise ValueError("The partner is missing; write its short name (slug).")
+        if len(slug) > SLUG_LENGTH_MAX:
+            raise ValueError(
+                f"Has {len(slug):,} characters; a short name (slug) has at most {SLUG_LENGTH_MAX}."
+            )
         if slug not in self._partners:
             known = ", ".join(sorted(self._partners)[:8])
             raise ValueError(f"There is no partner {slug!r}. Known are: {known or 'none yet'}.")
@@ -134,8 +147,14 @@ class ListReader:
 
 def _cell(cell: Any) -> Any:
     """Take a cell, refusing texts that a spreadsheet would run or that hide what they are."""
+    if isinstance(cell, Formula):
+        raise ValueError("Holds a formula. Put its value there instead (copy, then paste values).")
+    if isinstance(cell, CellError):
+        raise ValueError(f"Holds the spreadsheet's error {cell.text}. Write the value itself.")
     if not isinstance(cell, str):
         return cell
+    if len(cell) * 4 > CELL_BYTES_MAX and (size := len(cell.encode("utf-8", "replace"))) > CELL_BYTES_MAX:
+        raise ValueError(f"Has {size:,} bytes; a cell has at most {CELL_BYTES_MAX:,}.")
     cell = cell.replace("\r\n", "\n")
     if cell.startswith("'") and cell[1:].startswith(_FORMULA_SIGNS):
         # What our own export quoted.
@@ -168,7 +187,7 @@ def _parse_date(cell: Any) -> date:
             raise ValueError
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
-        raise ValueError(f"{text!r} is not a date; write it as 2025-08-31.") from None
+        raise ValueError(f"{text[:40]!r} is not a date; write it as 2025-08-31.") from None
 
 
 def _read_flag(cell: Any) -> bool | None:
@@ -176,7 +195,7 @@ def _read_flag(cell: Any) -> bool | None:
     if text in _TRUE | _FALSE:
         return text in _TRUE
     if text:
-        raise ValueError(f"{text!r} is neither true nor false.")
+        raise ValueError(f"{text[:40]!r} is neither true nor false.")
     return None
 
 
@@ -185,6 +204,96 @@ def _read_notes(cell: Any) -> str:
     if len(notes) > NOTES_LENGTH_MAX:
         raise ValueError(f"Has {len(notes):,} characters; {NOTES_LENGTH_MAX:,} is the most.")
     return notes
+
+
+class ListDataset(Dataset):
+    """The rows of a file with where they stand in it."""
+
+    sheet: Sheet
+
+
+class WalletFile(Format):
+    """A list as it is uploaded: CSV or XLSX by what the file holds, not by its name."""
+
+    def __init__(self, encoding: str | None = None) -> None:
+        super().__init__()
+
+    def get_title(self) -> str:
+        """Name the format."""
+        return "CSV or XLSX"
+
+    def can_import(self) -> bool:
+        """Offer it for import."""
+        return True
+
+    def create_dataset(self, content: bytes) -> ListDataset:
+        """Read the file.
+
+        :raises FileRefused: for what is no wallet list.
+        """
+        sheet = read_sheet(content, known=COLUMNS)
+        _check_headers(sheet.names)
+        dataset = ListDataset(*sheet.rows, headers=sheet.names)
+        dataset.sheet = sheet
+        return dataset
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row that keeps the list from being imported, with its faults by column."""
+
+    place: Place
+    partner: str
+    address: str
+    faults: dict[str, list[str]]
+
+
+class ListResult(Result):
+    """What a list does: how many rows of each kind, samples of them, and every refused row.
+
+    Fifty thousand rows must not stay in memory for a page that shows a few hundred.
+    """
+
+    invalid_rows: list[RefusedRow]
+
+    def append_row_result(self, row_result: RowResult) -> None:
+        """Keep the first of each kind."""
+        if self.totals[row_result.import_type] <= SAMPLES_MAX:
+            self.rows.append(row_result)
+
+    def append_invalid_row(self, number: int, row: Mapping[str, Any], validation_error: Any) -> None:
+        """Keep what is shown of a refused row."""
+        self._refuse(validation_error.place, row, validation_error.message_dict)
+
+    def append_error_row(self, number: int, row: Mapping[str, Any], errors: list[Any]) -> None:
+        """Let an unforeseen error of a row refuse the list as loudly as a foreseen one."""
+        super().append_error_row(number, None, errors)
+        logger.error("partners.list_row_failed", exc_info=errors[0].error)
+        what = f"Could not be read ({type(errors[0].error).__name__}). Remove the row and report it."
+        self._refuse(Place(number + 1), row, {"row": [what]})
+
+    def row_errors(self) -> list[Any]:
+        """Unforeseen errors, by number of the row."""
+        return [(row.number, row.errors) for row in self.error_rows]
+
+    def _refuse(self, place: Place, row: Mapping[str, Any], faults: dict[str, list[str]]) -> None:
+        partner, address = (_shown(row.get(column)) for column in ("partner", "address"))
+        self.invalid_rows.append(RefusedRow(place, partner, address, faults))
+
+
+def _shown(cell: Any) -> str:
+    """Show a cell of a refused row, whatever it holds."""
+    if isinstance(cell, Formula | CellError):
+        return "a formula" if isinstance(cell, Formula) else cell.text
+    return _text(cell)[:VALUE_LENGTH_SHOWN_MAX]
+
+
+class RowRefused(ValidationError):
+    """A row cannot be imported; `place` says which."""
+
+    def __init__(self, faults: dict[str, str], place: Place) -> None:
+        super().__init__(faults)
+        self.place = place
 
 
 class WalletResource(resources.ModelResource):
@@ -213,21 +322,28 @@ class WalletResource(resources.ModelResource):
         self._today = today or datetime.now(UTC).date()
         self._reader: ListReader
         self._row: WalletRow
+        self._place: Place
+        self._sheet: Sheet | None
         self._changes: list[tuple[str, str, str]] = []
 
     def before_import(self, dataset: Any, **kwargs: Any) -> None:
         """Refuse what is no wallet list, and load what its rows are compared with."""
         try:
-            _check_headers(dataset.headers or [], len(dataset))
-        except ListRefused:
+            _check_headers(dataset.headers or [])
+        except FileRefused:
             dataset.wipe()
             raise
+        self._sheet = getattr(dataset, "sheet", None)
         self._reader = ListReader(addresses=map(_text, dataset["address"]), today=self._today)
 
     def before_import_row(self, row: Any, **kwargs: Any) -> None:
         """Read the row; a refusal makes it an invalid row of the preview."""
-        # The first line of the sheet holds the headers.
-        self._row = self._reader.read(row, kwargs["row_number"] + 1)
+        index = kwargs["row_number"] - 1
+        # The first row of the sheet holds the headers.
+        self._place = self._sheet.places[index] if self._sheet else Place(index + 2)
+        if self._sheet and index in self._sheet.faults:
+            raise RowRefused({"row": self._sheet.faults[index]}, self._place)
+        self._row = self._reader.read(row, self._place)
 
     def get_or_init_instance(self, instance_loader: Any, row: Any) -> tuple[Wallet, bool]:
         """Find the stored wallet without a query per row."""
@@ -263,9 +379,28 @@ class WalletResource(resources.ModelResource):
 
     def after_import_row(self, row: Any, row_result: RowResult, **kwargs: Any) -> None:
         """Keep for the preview what the row means."""
-        row_result.line = kwargs["row_number"] + 1
+        row_result.place = self._place
         row_result.read = self._row
         row_result.changes = self._changes
+
+    def bulk_create(self, using_transactions: bool, dry_run: bool, *args: Any, **kwargs: Any) -> None:
+        """Write a batch; a preview writes nothing, not even what it would take back."""
+        if dry_run:
+            self.create_instances.clear()
+        else:
+            super().bulk_create(using_transactions, dry_run, *args, **kwargs)
+
+    def bulk_update(self, using_transactions: bool, dry_run: bool, *args: Any, **kwargs: Any) -> None:
+        """Write a batch; see `bulk_create`."""
+        if dry_run:
+            self.update_instances.clear()
+        else:
+            super().bulk_update(using_transactions, dry_run, *args, **kwargs)
+
+    @classmethod
+    def get_result_class(cls) -> type[Result]:
+        """Keep little of a long list."""
+        return ListResult
 
     def get_queryset(self) -> Any:
         """Read partners with their wallets."""
@@ -273,61 +408,49 @@ class WalletResource(resources.ModelResource):
 
     def export_field(self, field: fields.Field, instance: Wallet, **kwargs: Any) -> Any:
         """Quote every text that a spreadsheet would take for a formula (LE9)."""
-        value = super().export_field(field, instance, **kwargs)
-        return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_SIGNS) else value
+        return quote_formula(super().export_field(field, instance, **kwargs))
 
     def dehydrate_is_active(self, wallet: Wallet) -> str:
         """Write the flag as the import reads it."""
         return "true" if wallet.is_active else "false"
 
 
-def _check_headers(headers: list[str | None], row_count: int) -> None:
+def quote_formula(value: Any) -> Any:
+    """Put ' before a text that a spreadsheet would run; the import takes it off again."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_SIGNS) else value
+
+
+def _check_headers(headers: Sequence[str | None]) -> None:
     names = [name or "" for name in headers]
     if missing := [name for name in REQUIRED if name not in names]:
-        raise ListRefused(
+        raise FileRefused(
             f"The first line must name the columns; missing: {', '.join(missing)}."
             f" Known columns are {', '.join(COLUMNS)}."
         )
     if unknown := [name for name in names if name not in COLUMNS]:
-        raise ListRefused(
-            f"Unknown columns: {', '.join(map(repr, unknown))}. Known are {', '.join(COLUMNS)}."
+        raise FileRefused(
+            f"Unknown columns: {', '.join(repr(name[:40]) for name in unknown[:8])}. Known are {', '.join(COLUMNS)}."
         )
     if len(set(names)) != len(names):
-        raise ListRefused("A column is named twice in the first line.")
-    if row_count > ROWS_MAX:
-        raise ListRefused(f"The list has {row_count:,} rows; {ROWS_MAX:,} is the most. Split it.")
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedRow:
-    """A row that keeps the list from being imported, with its faults by column."""
-
-    line: int
-    values: dict[str, Any]
-    faults: dict[str, list[str]]
+        raise FileRefused("A column is named twice in the first line. Remove one of the two.")
 
 
 class Preview:
     """What an import would do, or why it does nothing, for the page that asks for confirmation."""
 
-    def __init__(self, result: Any) -> None:
+    def __init__(self, result: ListResult) -> None:
+        self.new_count, self.changed_count, self.unchanged_count = (
+            result.totals[kind]
+            for kind in (RowResult.IMPORT_TYPE_NEW, RowResult.IMPORT_TYPE_UPDATE, RowResult.IMPORT_TYPE_SKIP)
+        )
         by_kind: dict[str, list[RowResult]] = {}
         for row in result.rows:
             by_kind.setdefault(row.import_type, []).append(row)
+        # The first of each kind.
         self.new = by_kind.get(RowResult.IMPORT_TYPE_NEW, [])
         self.changed = by_kind.get(RowResult.IMPORT_TYPE_UPDATE, [])
         self.unchanged = by_kind.get(RowResult.IMPORT_TYPE_SKIP, [])
-        self.refused = [
-            RefusedRow(
-                row.number + 1, dict(zip(result.diff_headers, row.values, strict=True)), row.error_dict
-            )
-            for row in result.invalid_rows
-        ]
-        # An unforeseen error of a row must refuse the list as loudly as a foreseen one.
-        self.refused += [
-            RefusedRow(line + 1, {}, {"row": [str(error.error) for error in errors]})
-            for line, errors in result.row_errors()
-        ]
+        self.refused = result.invalid_rows
         self.errors = [str(error.error) for error in result.base_errors]
 
     @property
@@ -338,15 +461,25 @@ class Preview:
     @property
     def changes_nothing(self) -> bool:
         """Whether every row is already as listed."""
-        return not (self.is_refused or self.new or self.changed)
+        return not (self.is_refused or self.new_count or self.changed_count)
 
     @property
     def counts(self) -> list[tuple[str, int]]:
         """How many rows there are of each kind."""
-        kinds = {
-            "new": self.new,
-            "changed": self.changed,
-            "unchanged": self.unchanged,
-            "refused": self.refused,
-        }
-        return [(name, len(rows)) for name, rows in kinds.items()]
+        return [
+            ("new", self.new_count),
+            ("changed", self.changed_count),
+            ("unchanged", self.unchanged_count),
+            ("refused", len(self.refused)),
+        ]
+
+    def refused_csv(self) -> str:
+        """Write every refused row with why, one line each, safe to open in a spreadsheet."""
+        written = io.StringIO()
+        lines = csv.writer(written)
+        lines.writerow(["row", "line", "partner", "address", "reasons"])
+        for row in self.refused:
+            why = "; ".join(f"{column}: {fault}" for column, faults in row.faults.items() for fault in faults)
+            cells = (row.partner, row.address, why)
+            lines.writerow([row.place.row, row.place.line or "", *map(quote_formula, cells)])
+        return written.getvalue()

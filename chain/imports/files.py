@@ -72,7 +72,7 @@ def read_file(content: bytes) -> Rows:
         raise FileRefused(
             f"The file has {len(content):,} bytes; {BYTES_MAX:,} is the most. Split it by epoch."
         )
-    text = _decode(content)
+    text = decode_text(content)
     if not text.strip():
         raise FileRefused("The file is empty.")
     rows = _read_json(text) if text.lstrip().startswith(("{", "[")) else _read_csv(text)
@@ -84,17 +84,35 @@ def read_file(content: bytes) -> Rows:
     return rows
 
 
-def _decode(content: bytes) -> str:
+def decode_text(content: bytes) -> str:
+    """Read UTF-8, or UTF-16 that begins with its byte order mark, as text without zero bytes.
+
+    :raises FileRefused: naming the line that is something else, and how to save it.
+    """
     encoding = next((name for mark, name in _BOMS if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise FileRefused(
-            "The file is not UTF-8 text. In a spreadsheet, save it as 'CSV UTF-8 (comma delimited)'."
-        ) from error
+        raise FileRefused(_not_text(content, encoding, error)) from error
     if "\0" in text:
-        raise FileRefused("The file is not text: it has zero bytes. Save it as CSV UTF-8 or as JSON.")
+        line = text[: text.index("\0")].count("\n") + 1
+        raise FileRefused(
+            f"The file is not text: it has zero bytes, the first on line {line:,}. Save it as CSV UTF-8 or as JSON."
+        )
     return text
+
+
+def _not_text(content: bytes, encoding: str, error: UnicodeDecodeError) -> str:
+    how = "In a spreadsheet, save it as 'CSV UTF-8 (comma delimited)'."
+    if encoding == "utf-16":
+        return f"The file begins like UTF-16 text and is damaged. {how}"
+    line = content.count(b"\n", 0, error.start) + 1
+    # Bytes below 9 are in no text; without them it is one of the old encodings with a byte per letter.
+    guess = "" if any(byte < 9 for byte in content[:4096]) else ", probably Windows-1252"
+    return (
+        f"The file is not UTF-8 text: line {line:,} has the byte {content[error.start]:02X} of another encoding{guess}."
+        f" {how}"
+    )
 
 
 # --- CSV ----------------------------------------------------------------------------------------------

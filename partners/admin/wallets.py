@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import URLPattern, path
 from import_export.admin import ImportExportMixin
 from import_export.formats.base_formats import CSV, XLSX
+from import_export.tmp_storages import TempFolderStorage
 from unfold.contrib.filters.admin import RangeDateFilter, RelatedDropdownFilter
 from unfold.contrib.import_export.forms import ExportForm
 from unfold.decorators import display
 
 from chain.display import address_html
+from chain.imports.files import FileRefused
 from partners import forms, services
 from partners.admin.base import RecordedAdmin, reason_of, without_reason
+from partners.admin.wallet_changes import ManyWallets
 from partners.models import Wallet
-from partners.wallet_lists import Preview, WalletResource
+from partners.wallet_lists import Preview, WalletFile, WalletResource
+
+logger = logging.getLogger(__name__)
+# What waits in the session: the file that may be confirmed, or the refused rows that may be downloaded.
+PENDING, REFUSED = "wallet_list", "wallet_list_refused"
+REFUSED_SHOWN_MAX = 200
 
 
 @admin.register(Wallet)
-class WalletAdmin(ImportExportMixin, RecordedAdmin):
+class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
     form = forms.WalletForm
     asks_what_if = True
     resource_classes = [WalletResource]
@@ -45,7 +56,7 @@ class WalletAdmin(ImportExportMixin, RecordedAdmin):
     search_fields = ("address", "partner__name", "partner__slug", "notes")
     search_help_text = "Address, partner or notes"
     autocomplete_fields = ("partner",)
-    actions = ("deactivate", "reactivate")
+    actions = ("deactivate", "reactivate", "reassign")
     empty_title = "No wallets yet"
     empty_text = (
         "A named partner is paid for the stake of the wallets listed here. Add a partner first, then import"
@@ -75,18 +86,6 @@ class WalletAdmin(ImportExportMixin, RecordedAdmin):
     def notes_shown(self, wallet: Wallet) -> str:
         return wallet.notes if len(wallet.notes) <= 60 else f"{wallet.notes[:59]}…"
 
-    @admin.action(description="Deactivate", permissions=["change"])
-    def deactivate(self, request: HttpRequest, queryset: QuerySet[Wallet]) -> None:
-        keys = list(queryset.values_list("pk", flat=True))
-        done = services.deactivate_wallets(actor=request.user, wallet_ids=keys, reason=reason_of(request))
-        self.report(request, len(keys), done, "Wallets now inactive")
-
-    @admin.action(description="Reactivate", permissions=["change"])
-    def reactivate(self, request: HttpRequest, queryset: QuerySet[Wallet]) -> None:
-        keys = list(queryset.values_list("pk", flat=True))
-        done = services.reactivate_wallets(actor=request.user, wallet_ids=keys, reason=reason_of(request))
-        self.report(request, len(keys), done, "Wallets now active")
-
     def has_import_permission(self, request: HttpRequest) -> bool:
         """Allow import to those who may both add and change wallets."""
         return bool(self.has_add_permission(request) and self.has_change_permission(request))
@@ -104,22 +103,64 @@ class WalletAdmin(ImportExportMixin, RecordedAdmin):
         initial: dict[str, Any] = super().get_confirm_form_initial(request, import_form)
         return {**initial, "reason": import_form.cleaned_data["reason"]} if import_form else initial
 
+    def get_import_formats(self) -> list[Any]:
+        """Read what the file holds; exports still ask for CSV or XLSX."""
+        return [WalletFile]
+
+    def add_data_read_fail_error_to_form(self, form: Any, e: Exception) -> None:
+        """Say what is wrong with the file."""
+        if not isinstance(e, FileRefused):
+            logger.error("partners.list_unreadable", exc_info=e)
+            e = FileRefused(
+                f"The file cannot be read ({type(e).__name__}). Save the list as CSV UTF-8 or XLSX anew."
+            )
+        form.add_error("import_file", str(e))
+
     def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Show the form, or what the uploaded list would do."""
+        if request.method == "POST":
+            self._forget(request)
         response = super().import_action(request, **kwargs)
         context = response.context_data
         context["title"] = "Import a wallet list"
         if "result" in context:
             preview = context["preview"] = Preview(context["result"])
+            context["refused_shown"] = preview.refused[:REFUSED_SHOWN_MAX]
             if preview.is_refused or preview.changes_nothing:
                 context.pop("confirm_form", None)
+            if preview.refused:
+                storage = TempFolderStorage()
+                storage.save(preview.refused_csv().encode("utf-8-sig"))
+                request.session[REFUSED] = storage.name
+        self._keep_or_remove(request, context)
         return response  # type: ignore[no-any-return]
+
+    def _keep_or_remove(self, request: HttpRequest, context: dict[str, Any]) -> None:
+        """Let a file wait only if it can be confirmed, and only for the session that uploaded it."""
+        uploaded = getattr(context["form"], "cleaned_data", {}).get("import_file")
+        name = getattr(uploaded, "tmp_storage_name", None)
+        if "confirm_form" in context:
+            request.session[PENDING] = name
+        elif name:
+            Path(name).unlink(missing_ok=True)
+
+    def _forget(self, request: HttpRequest) -> None:
+        """Remove what waits of an earlier upload."""
+        for key in (PENDING, REFUSED):
+            if name := request.session.pop(key, None):
+                Path(name).unlink(missing_ok=True)
 
     def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Import the confirmed list, with who and why in the history."""
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        waiting = request.session.get(PENDING)
+        is_shown = waiting and Path(waiting).name == Path(request.POST.get("import_file_name", "")).name
         try:
+            if request.method == "POST" and not is_shown:
+                raise FileNotFoundError
             with services.recorded(actor=request.user, reason=reason_of(request)):
-                return super().process_import(request, **kwargs)  # type: ignore[no-any-return]
+                response: HttpResponse = super().process_import(request, **kwargs)
         except FileNotFoundError:
             # The file is removed once it was imported: a second click must not look like a failure.
             self.message_user(
@@ -127,7 +168,31 @@ class WalletAdmin(ImportExportMixin, RecordedAdmin):
                 "This preview was imported already or is too old. Upload the list again.",
                 messages.WARNING,
             )
+            response = redirect("admin:partners_wallet_import")
+        self._forget(request)
+        return response
+
+    def refused_rows(self, request: HttpRequest) -> HttpResponse:
+        """Download every refused row of the last preview with why."""
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        try:
+            content = Path(request.session.get(REFUSED) or "/nonexistent").read_bytes()
+        except FileNotFoundError:
+            self.message_user(
+                request, "There are no refused rows any more. Upload the list again.", messages.WARNING
+            )
             return redirect("admin:partners_wallet_import")
+        return HttpResponse(
+            content,
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": 'attachment; filename="refused-rows.csv"'},
+        )
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the download."""
+        view = self.admin_site.admin_view(self.refused_rows)
+        return [path("import/refused/", view, name="partners_wallet_refused"), *super().get_urls()]
 
     def process_result(self, result: Any, request: HttpRequest) -> HttpResponse:
         """Report; between preview and confirmation somebody may have made the list impossible."""

@@ -14,6 +14,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from partners.admin.wallet_changes import name_selection
 from partners.forms import RateField, TaoField
 from partners.models import Agreement, ApiKey, Change, Partner, Rule, Wallet
 from partners.tests.factories import START, address, make_agreement, make_partner, make_user, make_wallet
@@ -332,6 +333,8 @@ def every_write(partner: Partner) -> list[tuple[str, dict[str, Any]]]:
     def action(name: str, pk: Any) -> dict[str, Any]:
         return {"action": name, "_selected_action": [pk], "index": "0"}
 
+    confirmed = {"selection": name_selection([wallet.pk]), "reason": "r"}
+    reassigned = {"partner": partner.pk, "introduced_date": "2025-08-02"}
     rule_form = {"agreement": agreement.pk, "kind": "WALLET", "priority": 1, "applies_from_block": 5}
     kept_agreement = {"agreements-TOTAL_FORMS": "1", "agreements-INITIAL_FORMS": "1"}
     kept_agreement |= agreement_row(0, "2025-08-01", "99 %", pk=agreement.pk)
@@ -347,8 +350,9 @@ def every_write(partner: Partner) -> list[tuple[str, dict[str, Any]]]:
         (url("rule_changelist"), action("deactivate", rule.pk)),
         (url("wallet_add"), wallet_form(partner, 4)),
         (url("wallet_change", wallet.pk), wallet_form(other, reason="mine now")),
-        (url("wallet_changelist"), action("deactivate", wallet.pk)),
-        (url("wallet_changelist"), action("reactivate", wallet.pk)),
+        (url("wallet_changelist"), action("deactivate", wallet.pk) | confirmed),
+        (url("wallet_changelist"), action("reactivate", wallet.pk) | confirmed),
+        (url("wallet_changelist"), action("reassign", wallet.pk) | confirmed | reassigned),
         (url("wallet_import"), {"import_file": file, "format": "0"}),
         (url("wallet_process_import"), {"import_file_name": "x", "original_file_name": "x", "format": "0"}),
         (url("apikey_add"), {"name": "mine"}),

@@ -79,7 +79,7 @@ def test_pa5_a_bad_row_is_named_with_its_line_and_reason_and_nothing_is_saved(
         preview = load(sheet(*rows), dry_run=dry_run)
         assert counts(preview) == {"new": 1, "refused": 1}
         (refused,) = preview.refused
-        assert refused.line == 3
+        assert str(refused.place) == "3"
         assert list(refused.faults) == [column]
         assert re.search(said, refused.faults[column][0])
     assert Wallet.objects.count() == 1
@@ -102,8 +102,8 @@ def test_pa4_a_solana_installation_takes_lists_of_solana_wallets() -> None:
 def test_pa5_an_address_twice_in_one_list_is_refused_with_the_first_line() -> None:
     make_partner()
     preview = load(sheet(GOOD, GOOD | {"address": address(2)}, GOOD))
-    assert [(row.line, row.faults) for row in preview.refused] == [
-        (4, {"address": ["The same address is already on line 2."]})
+    assert [(row.place.row, row.faults) for row in preview.refused] == [
+        (4, {"address": ["The same address is already on row 2."]})
     ]
     assert not Wallet.objects.exists()
 

@@ -1,0 +1,131 @@
+"""Switching many wallets on or off, and giving them to another partner, in two steps.
+
+The first shows how many wallets are meant, whose they are and some of them, and asks why; the second names the
+selection that was shown and is refused if it is another by now. Both are posted to the list, which selects anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from partners import forms, services
+from partners.admin.base import reason_of
+from partners.models import Wallet
+
+SAMPLE_MAX = 10
+PARTNERS_SHOWN_MAX = 20
+
+
+class ManyWallets:
+    """The actions on the list of wallets."""
+
+    @admin.action(description="Deactivate…", permissions=["change"])
+    def deactivate(self, request: HttpRequest, queryset: QuerySet[Wallet]) -> HttpResponse | None:
+        return self._change(request, queryset, "deactivate", forms.ManyWalletsForm)
+
+    @admin.action(description="Reactivate…", permissions=["change"])
+    def reactivate(self, request: HttpRequest, queryset: QuerySet[Wallet]) -> HttpResponse | None:
+        return self._change(request, queryset, "reactivate", forms.ManyWalletsForm)
+
+    @admin.action(description="Give to another partner…", permissions=["change"])
+    def reassign(self, request: HttpRequest, queryset: QuerySet[Wallet]) -> HttpResponse | None:
+        return self._change(request, queryset, "reassign", forms.ReassignForm)
+
+    def _change(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Wallet],
+        action: str,
+        form_class: type[forms.ManyWalletsForm],
+    ) -> HttpResponse | None:
+        """Do what was confirmed, or ask for what is missing; None leads back to the list."""
+        keys = sorted(queryset.order_by().values_list("pk", flat=True))
+        selection = name_selection(keys)
+        shown = request.POST.get("selection")
+        if shown is None:
+            initial = {"reason": reason_of(request), "introduced_date": timezone.now().date()}
+            return self._ask(request, queryset, action, selection, form_class(initial=initial))
+        form = form_class(request.POST)
+        is_same = shown == selection
+        if not is_same:
+            messages.warning(
+                request,
+                "The wallets that your selection finds changed since this page was shown. Look again and confirm.",
+            )
+        if not (form.is_valid() and is_same):
+            return self._ask(request, queryset, action, selection, form)
+        done, what = _apply(request, action, keys, form.cleaned_data)
+        self.report(request, len(keys), done, what)  # type: ignore[attr-defined]
+        return None
+
+    def _ask(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Wallet],
+        action: str,
+        selection: str,
+        form: forms.ManyWalletsForm,
+    ) -> HttpResponse:
+        plain = queryset.order_by()
+        whose = plain.values("partner__name").annotate(
+            wallets=Count("pk"), active=Count("pk", filter=Q(is_active=True))
+        )
+        owners = list(whose.order_by("-wallets", "partner__name"))
+        context = {
+            **self.admin_site.each_context(request),  # type: ignore[attr-defined]
+            "title": TITLES[action],
+            "opts": Wallet._meta,
+            "action": action,
+            "form": form,
+            "selection": selection,
+            "count": sum(owner["wallets"] for owner in owners),
+            "active_count": sum(owner["active"] for owner in owners),
+            "owners": owners[:PARTNERS_SHOWN_MAX],
+            "owners_more": len(owners) - PARTNERS_SHOWN_MAX,
+            "sample": list(queryset.select_related("partner")[:SAMPLE_MAX]),
+            "checkbox": ACTION_CHECKBOX_NAME,
+            "checked": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "select_across": request.POST.get("select_across", "0"),
+            "back_url": request.get_full_path(),
+        }
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, "admin/partners/wallet/change_many.html", context)
+
+
+def name_selection(keys: list[int]) -> str:
+    """Name wallets by the digest of their sorted keys, so that a confirmation means those that were shown."""
+    return hashlib.sha256(array("q", keys).tobytes()).hexdigest()
+
+
+TITLES = {
+    "deactivate": "Deactivate wallets",
+    "reactivate": "Reactivate wallets",
+    "reassign": "Give wallets to another partner",
+}
+
+
+def _apply(request: HttpRequest, action: str, keys: list[int], values: dict[str, Any]) -> tuple[int, str]:
+    """Call the service; give how many wallets changed and what they are now."""
+    if action == "reassign":
+        done = services.reassign_wallets(
+            actor=request.user,
+            wallet_ids=keys,
+            partner=values["partner"],
+            introduced_date=values["introduced_date"],
+            reason=values["reason"],
+        )
+        return done, f"Wallets now of {values['partner']}"
+    is_active = action == "reactivate"
+    done = services.set_wallets_active(
+        actor=request.user, wallet_ids=keys, is_active=is_active, reason=values["reason"]
+    )
+    return done, f"Wallets now {'active' if is_active else 'inactive'}"

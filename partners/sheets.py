@@ -1,0 +1,259 @@
+"""Reading a file into the rows of one sheet: CSV of three separators and encodings, or XLSX. Pure.
+
+What the file holds counts, not its name. Refuses what is no such file or too large, before it is read; what the cells
+say is for `wallet_lists`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from chain.imports.files import FileRefused, decode_text
+from partners import xlsx_parts
+
+BYTES_MAX = 5 * 1024 * 1024
+ROWS_MAX = 50_000
+COLUMNS_MAX = xlsx_parts.COLUMNS_MAX
+CELL_BYTES_MAX = 4_096
+_SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
+_ZIP, _OLE = b"PK", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_OTHER_KINDS = {
+    b"%PDF": "a PDF",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"GIF8": "a picture",
+    b"\x1f\x8b": "a compressed file",
+    b"7z\xbc\xaf": "a compressed file",
+    b"Rar!": "a compressed file",
+}
+_HOW_TO_SAVE = "Save the list as CSV UTF-8 or as XLSX."
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """What a cell of a workbook holds that is computed, not written."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellError:
+    """What a cell of a workbook holds where a computation failed, like `#N/A`."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands: its number as a spreadsheet counts, and the line of the text it begins on.
+
+    The two differ once a cell holds line breaks. `line` is 0 in a workbook, which has no lines.
+    """
+
+    row: int
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.row:,} (line {self.line:,})" if self.line not in {0, self.row} else f"{self.row:,}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The names in the first row, and all rows below it that are not blank, each with as many cells.
+
+    `faults` says by index of the row what is wrong with it as a whole.
+    """
+
+    names: list[str]
+    rows: list[Sequence[Any]] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+    faults: dict[int, str] = field(default_factory=dict)
+
+
+def read_sheet(content: bytes, *, known: Iterable[str]) -> Sheet:
+    """Read a file, CSV or XLSX by what it holds.
+
+    :param known: names of columns, by which the separator of a CSV file is recognised.
+    :raises FileRefused: for what is no such file, saying what to change in it.
+    """
+    if len(content) > BYTES_MAX:
+        raise FileRefused(
+            f"The file has {len(content):,} bytes; {BYTES_MAX:,} (5 MB) is the most. Split the list."
+        )
+    if content.startswith(_OLE):
+        raise FileRefused(
+            f"The workbook is protected by a password or in the old XLS format. Open it and remove that. {_HOW_TO_SAVE}"
+        )
+    for sign, kind in _OTHER_KINDS.items():
+        if content.startswith(sign):
+            raise FileRefused(f"The file is {kind}, not a list. {_HOW_TO_SAVE}")
+    records = _xlsx_records(content) if content.startswith(_ZIP) else _csv_records(content, set(known))
+    return _to_sheet(records)
+
+
+def _to_sheet(records: Iterator[tuple[Place, Sequence[Any]]]) -> Sheet:
+    """Take the first record for the names, drop blank ones, and hold the others' width against it."""
+    _, first = next(records, (Place(1), ()))
+    names = ["" if cell is None else str(cell).strip(" ") for cell in first]
+    while names and not names[-1]:
+        # Spreadsheets write columns that only ever had a colour.
+        names.pop()
+    if not names:
+        raise FileRefused("The file is empty: its first row must name the columns.")
+    if len(names) > COLUMNS_MAX:
+        raise FileRefused(f"The first row names {len(names):,} columns; {COLUMNS_MAX} is the most.")
+    sheet = Sheet(names)
+    for place, cells in records:
+        if all(cell is None or (isinstance(cell, str) and not cell.strip(" \t")) for cell in cells):
+            continue
+        if len(sheet.rows) == ROWS_MAX:
+            raise FileRefused(f"The list has more than {ROWS_MAX:,} rows. Split it.")
+        _add(sheet, place, cells)
+    if not sheet.rows:
+        raise FileRefused("The list has no rows below the names of its columns.")
+    return sheet
+
+
+def _add(sheet: Sheet, place: Place, cells: Sequence[Any]) -> None:
+    width = len(sheet.names)
+    extra = cells[width:]
+    is_longer = any(cell not in {None, ""} for cell in extra)
+    # A workbook leaves out empty cells at the end, a text file never does.
+    if is_longer or (place.line and len(cells) < width):
+        sheet.faults[len(sheet.rows)] = (
+            f"Has {len(cells)} cell{'s' if len(cells) != 1 else ''}, but the first row names {width} columns:"
+            " a separator or a quote is missing or too many."
+        )
+    sheet.rows.append([*cells[:width], *[None] * (width - len(cells))])
+    sheet.places.append(place)
+
+
+# --- CSV ----------------------------------------------------------------------------------------------
+
+
+def _csv_records(content: bytes, known: set[str]) -> Iterator[tuple[Place, Sequence[Any]]]:
+    """Yield all records, blank ones too, so that rows are counted as a spreadsheet counts them."""
+    text = decode_text(content)
+    if not text.strip():
+        raise FileRefused("The file is empty.")
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text, known), strict=True)
+    number, begin = 0, 1
+    while True:
+        try:
+            cells = next(lines, None)
+        except csv.Error as error:
+            raise FileRefused(_csv_fault(begin, lines.line_num, str(error))) from error
+        if cells is None:
+            return
+        number += 1
+        yield Place(number, begin), cells
+        begin = lines.line_num + 1
+
+
+def _csv_fault(begin: int, end: int, said: str) -> str:
+    if "unexpected end" in said:
+        return f"On line {begin:,} a quote is opened and never closed. Close it, or write it twice inside a quoted cell."
+    if "field larger" in said:
+        return (
+            f"On line {begin:,} a cell has more than {CELL_BYTES_MAX:,} bytes; perhaps a quote is not closed."
+        )
+    if "expected after" in said:
+        return (
+            f"On line {end:,} something follows a closing quote. Write a quote inside a quoted cell twice,"
+            " and none around it."
+        )
+    return f"Line {end:,} is not CSV: {said}."
+
+
+def _separator(text: str, known: set[str]) -> str:
+    """Find the separator by which the first line names known columns, or at least names most.
+
+    :raises FileRefused: when two would do.
+    """
+    first = text.splitlines()[0] if text[0] not in "\r\n" else ""
+    named: dict[str, int] = {}
+    for separator in _SEPARATORS:
+        try:
+            cells = next(csv.reader([first], delimiter=separator), [])
+        except csv.Error:
+            cells = []
+        if len(cells) > 1:
+            named[separator] = sum(cell.strip(" ") in known for cell in cells)
+    if not named:
+        return ","
+    best = max(named.values())
+    found = [separator for separator, count in named.items() if count == best]
+    if len(found) > 1:
+        both = " and ".join(_SEPARATORS[separator] for separator in found)
+        raise FileRefused(
+            f"The first line has more than one separator, {both}. Separate all columns by the same."
+        )
+    return found[0]
+
+
+# --- XLSX ---------------------------------------------------------------------------------------------
+
+
+def _xlsx_records(content: bytes) -> Iterator[tuple[Place, Sequence[Any]]]:
+    """Yield the rows of the only sheet that holds anything."""
+    xlsx_parts.check(content, rows_max=ROWS_MAX + 1)
+    from openpyxl import load_workbook
+
+    try:
+        book = load_workbook(io.BytesIO(content), read_only=True, keep_links=False)
+        filled = [sheet for sheet in book.worksheets if _holds_anything(sheet)]
+        titles = ", ".join(repr(sheet.title[:31]) for sheet in filled[:8])
+    except Exception as error:
+        raise _damaged(error) from error
+    if len(filled) != 1:
+        if not filled:
+            raise FileRefused("The workbook is empty, or of a kind that is not read here. Save it as XLSX anew.")
+        raise FileRefused(
+            f"The workbook has {len(filled)} sheets that hold something: {titles}. Keep only the one with the list."
+        )
+    try:
+        for number, cells in enumerate(_rows(filled[0]), 1):
+            yield Place(number), [_value(cell) for cell in cells]
+    except FileRefused:
+        raise
+    except Exception as error:
+        raise _damaged(error) from error
+
+
+def _rows(sheet: Any) -> Iterator[Sequence[Any]]:
+    # What the file says of its own size may be wrong; what is beyond the limits was refused by xlsx_parts.
+    sheet.reset_dimensions()
+    rows: Iterator[Sequence[Any]] = sheet.iter_rows(max_row=ROWS_MAX + 1, max_col=COLUMNS_MAX)
+    return _without_end(rows)
+
+
+def _without_end(rows: Iterator[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+    """Leave out what openpyxl adds up to the last row asked for: rows without any cell, behind the last with one."""
+    waiting = 0
+    for row in rows:
+        if any(cell.value is not None for cell in row):
+            yield from islice(iter(tuple, None), waiting)
+            waiting = 0
+            yield row
+        else:
+            waiting += 1
+
+
+def _holds_anything(sheet: Any) -> bool:
+    return any(True for _ in _rows(sheet))
+
+
+def _value(cell: Any) -> Any:
+    if cell.data_type == "f":
+        return Formula()
+    return CellError(str(cell.value)[:20]) if cell.data_type == "e" else cell.value
+
+
+def _damaged(error: Exception) -> FileRefused:
+    """openpyxl raises whatever the part it reads happens to raise; none of it helps the one who uploads."""
+    return FileRefused(
+        f"The workbook is damaged or no XLSX workbook ({type(error).__name__}). Open it in a spreadsheet and save it anew."
+    )
