@@ -199,23 +199,25 @@ def _separator(text: str, known: set[str]) -> str:
 
 def _xlsx_records(content: bytes) -> Iterator[tuple[Place, Sequence[Any]]]:
     """Yield the rows of the only sheet that holds anything."""
-    xlsx_parts.check(content, rows_max=ROWS_MAX + 1)
+    column_last = max(xlsx_parts.check(content, rows_max=ROWS_MAX + 1), 1)
     from openpyxl import load_workbook
 
     try:
         book = load_workbook(io.BytesIO(content), read_only=True, keep_links=False)
-        filled = [sheet for sheet in book.worksheets if _holds_anything(sheet)]
+        filled = [sheet for sheet in book.worksheets if any(True for _ in _rows(sheet, column_last))]
         titles = ", ".join(repr(sheet.title[:31]) for sheet in filled[:8])
     except Exception as error:
         raise _damaged(error) from error
     if len(filled) != 1:
         if not filled:
-            raise FileRefused("The workbook is empty, or of a kind that is not read here. Save it as XLSX anew.")
+            raise FileRefused(
+                "The workbook is empty, or of a kind that is not read here. Save it as XLSX anew."
+            )
         raise FileRefused(
             f"The workbook has {len(filled)} sheets that hold something: {titles}. Keep only the one with the list."
         )
     try:
-        for number, cells in enumerate(_rows(filled[0]), 1):
+        for number, cells in enumerate(_rows(filled[0], column_last), 1):
             yield Place(number), [_value(cell) for cell in cells]
     except FileRefused:
         raise
@@ -223,10 +225,10 @@ def _xlsx_records(content: bytes) -> Iterator[tuple[Place, Sequence[Any]]]:
         raise _damaged(error) from error
 
 
-def _rows(sheet: Any) -> Iterator[Sequence[Any]]:
+def _rows(sheet: Any, column_last: int) -> Iterator[Sequence[Any]]:
     # What the file says of its own size may be wrong; what is beyond the limits was refused by xlsx_parts.
     sheet.reset_dimensions()
-    rows: Iterator[Sequence[Any]] = sheet.iter_rows(max_row=ROWS_MAX + 1, max_col=COLUMNS_MAX)
+    rows: Iterator[Sequence[Any]] = sheet.iter_rows(max_row=ROWS_MAX + 1, max_col=column_last)
     return _without_end(rows)
 
 
@@ -240,10 +242,6 @@ def _without_end(rows: Iterator[Sequence[Any]]) -> Iterator[Sequence[Any]]:
             yield row
         else:
             waiting += 1
-
-
-def _holds_anything(sheet: Any) -> bool:
-    return any(True for _ in _rows(sheet))
 
 
 def _value(cell: Any) -> Any:

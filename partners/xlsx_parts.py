@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from functools import lru_cache
 from typing import Any
 from xml.parsers import expat
 
@@ -27,21 +28,20 @@ UNIT_ELEMENTS_MAX, OTHER_ELEMENTS_MAX = 1_000, 50_000
 UNIT_LETTERS_MAX, OTHER_LETTERS_MAX = 300_000, 1_000_000
 TOKEN_BYTES_MAX = 1_000_000
 _CHUNK = 64 * 1024
-_COLUMN_LAST = "BL"
 _CONTENT = {"v", "is", "f"}
 
 
-def check(content: bytes, *, rows_max: int) -> None:
+def check(content: bytes, *, rows_max: int) -> int:
     """Refuse a file that is no XLSX, or would cost more to read than a list can need.
 
     :param rows_max: number of the last row that may hold anything.
+    :returns: the last column that holds anything in any row, from 1; 0 if nothing does.
     :raises FileRefused: saying what is wrong with it.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             _check_sizes(archive)
-            for part in archive.infolist():
-                _check_part(archive, part, rows_max)
+            return max(_check_part(archive, part, rows_max) for part in archive.infolist())
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
         if isinstance(error, FileRefused):
             raise
@@ -71,7 +71,7 @@ def _check_sizes(archive: zipfile.ZipFile) -> None:
         )
 
 
-def _check_part(archive: zipfile.ZipFile, part: zipfile.ZipInfo, rows_max: int) -> None:
+def _check_part(archive: zipfile.ZipFile, part: zipfile.ZipInfo, rows_max: int) -> int:
     shape = _Shape(rows_max)
     fed = 0
     # A part gives no more bytes than it declared: zipfile stops there.
@@ -91,6 +91,7 @@ def _check_part(archive: zipfile.ZipFile, part: zipfile.ZipInfo, rows_max: int) 
                 raise FileRefused(
                     "The workbook is damaged: a part of it is no sound XML. Open it in a spreadsheet and save it anew."
                 ) from error
+    return shape.column_last
 
 
 class _Shape:
@@ -105,6 +106,7 @@ class _Shape:
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._text
         self._rows_max = rows_max
+        self.column_last = 0
         self._row = self._column = self._depth = self._unit_depth = 0
         self._rows = self._texts = self._sheets = 0
         self._elements = self._letters = self._unit_elements = self._unit_letters = 0
@@ -147,13 +149,13 @@ class _Shape:
             )
         if tag == "c":
             letters = _value_of("r", attributes).rstrip("0123456789")
-            self._column += 1
-            is_beyond = len(letters) > 2 or (len(letters) == 2 and letters.upper() > _COLUMN_LAST)
-            if is_beyond or self._column > COLUMNS_MAX:
+            self._column = _column_number(letters) if letters else self._column + 1
+            if self._column > COLUMNS_MAX:
                 where = f"column {letters[:3] or self._column}"
                 raise FileRefused(
                     f"{self._where()} has a cell in {where}; {COLUMNS_MAX} columns are the most."
                 )
+            self.column_last = max(self.column_last, self._column)
         elif tag in _CONTENT and self._row > self._rows_max:
             raise FileRefused(
                 f"Row {self._row:,} holds something; a list ends with row {self._rows_max:,}. Split it."
@@ -174,6 +176,17 @@ class _Shape:
 
     def _where(self) -> str:
         return f"Row {self._row:,}" if self._row else "The workbook"
+
+
+@lru_cache(maxsize=1024)
+def _column_number(letters: str) -> int:
+    """Read `A` as 1, `Z` as 26, `AA` as 27; what is no column as one beyond all."""
+    if len(letters) > 3 or not letters.isascii() or not letters.isalpha():
+        return COLUMNS_MAX + 1
+    number = 0
+    for letter in letters.upper():
+        number = number * 26 + ord(letter) - ord("A") + 1
+    return number
 
 
 def _value_of(name: str, attributes: list[str]) -> str:
