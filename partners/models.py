@@ -432,6 +432,8 @@ class Wallet(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["chain", "address"], name="wallet_one_partner_per_chain")
         ]
+        # The order in which the admin lists them, without sorting all.
+        indexes = [models.Index(fields=["partner", "address"], name="wallet_in_order")]
 
     def __str__(self) -> str:
         return self.address

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ SAMPLES_MAX = 100
 VALUE_LENGTH_SHOWN_MAX = 120
 NOTES_LENGTH_MAX = 2_000
 SLUG_LENGTH_MAX = 60
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 # Invisible characters that make a text read otherwise than it is: direction marks, zero width, byte order.
@@ -182,10 +184,10 @@ def _parse_date(cell: Any) -> date:
     if not text:
         raise ValueError("The date is missing; write it as 2025-08-31.")
     try:
-        # strptime would also take 2025-8-1, and fromisoformat 20250801.
-        if len(text) != 10 or not text.isascii():
+        # Alone, fromisoformat would also take 20250801 and 2025-W31-5.
+        if not _DATE.fullmatch(text):
             raise ValueError
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+        return date.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{text[:40]!r} is not a date; write it as 2025-08-31.") from None
 
