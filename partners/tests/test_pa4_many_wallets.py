@@ -111,7 +111,6 @@ def test_pa4_reassigning_says_who_loses_what_and_gives_the_wallets_to_another(op
         ({"introduced_date": "soon"}, "not a date"),
         ({"introduced_date": "2999-01-01"}, "in the future"),
         ({"reason": ""}, "Say why"),
-        ({"reason": "x" * 501}, "at most 500 characters"),
     ],
 )
 def test_pa4_a_reassignment_lacking_something_changes_nothing_and_keeps_the_selection(
@@ -198,13 +197,13 @@ def test_pa4_the_list_takes_as_many_queries_however_many_wallets(
     for number in range(1, 4):
         make_wallet(make_partner(f"P{number}", f"p{number}"), number)
     operator.get(reverse(LIST))
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(9):
         operator.get(reverse(LIST))
     Wallet.objects.bulk_create(
         Wallet(partner=partner, address=address(number * 1_000 + partner.pk), introduced_date=DAY)
         for partner in Partner.objects.all()
         for number in range(1, 200)
     )
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(9):
         page = operator.get(reverse(LIST))
     assert len(page.context["cl"].result_list) == 50
