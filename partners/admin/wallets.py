@@ -50,7 +50,6 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
     # By an index: sorting a hundred thousand by the partners' names takes longer than all else.
     ordering = ("partner_id", "address")
     list_per_page = 50
-    show_full_result_count = False
     list_filter = (
         ("partner", RelatedDropdownFilter),
         "is_active",
