@@ -13,6 +13,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from chain.addresses import encode_address
 from chain.models import Hotkey, Network
 from partners.models import Change, Partner, Wallet
 from partners.tests.factories import address, make_partner, make_user, make_wallet
@@ -43,7 +44,28 @@ def counts(preview: Preview) -> dict[str, int]:
     [
         ({"address": address(1)[:-1] + "x"}, "address", "wrong checksum"),
         ({"address": address(1).replace("5", "O", 1)}, "address", "capital o at position 1"),
-        ({"address": "16ZL8yLyXv3V3L3z9ofR1ovFLziyXaN1DPq4yffMAZ9czzBD"}, "address", "another network"),
+        (
+            {"address": address(1)[:5] + "\u0430" + address(1)[6:]},
+            "address",
+            r"cyrillic small letter a \(U\+0430\) at position 6",
+        ),
+        (
+            {"address": "16ZL8yLyXv3V3L3z9ofR1ovFLziyXaN1DPq4yffMAZ9czzBD"},
+            "address",
+            r"another network \(Polkadot\)",
+        ),
+        ({"address": encode_address(bytes([7] * 32), 2)}, "address", r"another network \(Kusama\)"),
+        (
+            {"address": "CCVPuskaiidS4RZUoCftnEQ46hNsaSXE9XnK2Q9TPkyF"},
+            "address",
+            "looks like a Solana address",
+        ),
+        ({"address": "0x" + "1a" * 20}, "address", "looks like an Ethereum address"),
+        ({"partner": "x" * 61}, "partner", "has at most 60"),
+        ({"introduced_date": "2025-08- 1"}, "introduced_date", "not a date"),
+        ({"introduced_date": "2025-W31-5"}, "introduced_date", "not a date"),
+        ({"notes": "x" * 5_000}, "notes", "5,000 bytes; a cell has at most 4,096"),
+        ({"notes": "a\ufeffb"}, "notes", r"U\+FEFF"),
         ({"address": address(1) + "1" * 30}, "address", "78 characters"),
         ({"address": ""}, "address", "missing"),
         ({"address": "=HYPERLINK(1)"}, "address", "formula"),
@@ -256,3 +278,130 @@ def test_pa5_a_file_that_is_no_text_is_refused_readably(operator: Client) -> Non
     page = upload(operator, "\x00\x00")
     assert page.status_code == 200
     assert not Wallet.objects.exists()
+
+
+def test_pa5_what_the_file_holds_counts_and_not_its_name_or_the_format_chosen(operator: Client) -> None:
+    make_partner()
+    rows = [[GOOD[name] for name in GOOD], ["creative-builds", address(2), "2025-08-01"]]
+    dataset = tablib.Dataset(*rows, headers=list(GOOD))
+    contents = {"list.csv": dataset.export("xlsx"), "list.xlsx": dataset.export("csv").encode()}
+    for number, (name, content) in enumerate(contents.items()):
+        file = SimpleUploadedFile(name, content)
+        url = reverse("admin:partners_wallet_import")
+        page = operator.post(url, {"import_file": file, "format": str(number)})
+        assert page.context["preview"].new_count == 2, name
+
+
+def test_pa5_dates_of_a_workbook_are_read_and_numbers_and_formulas_are_named(operator: Client) -> None:
+    make_partner()
+    rows: list[list[Any]] = [
+        ["creative-builds", address(1), date(2025, 8, 1), 5, True],
+        ["creative-builds", 12345, 45870, "=A1", 0],
+    ]
+    dataset = tablib.Dataset(*rows, headers=["partner", "address", "introduced_date", "notes", "is_active"])
+    file = SimpleUploadedFile("list.xlsx", dataset.export("xlsx"))
+    page = operator.post(reverse("admin:partners_wallet_import"), {"import_file": file, "format": "1"})
+    (refused,) = page.context["preview"].refused
+    assert refused.place.row == 3
+    faults = {column: found[0] for column, found in refused.faults.items()}
+    assert "has 5 characters" in faults["address"]
+    assert "'45870' is not a date" in faults["introduced_date"]
+    assert "Holds a formula" in faults["notes"]
+    assert sorted(faults) == ["address", "introduced_date", "notes"]
+
+
+def test_pa5_all_refused_rows_can_be_downloaded_by_who_uploaded_them(operator: Client) -> None:
+    make_partner()
+    text = LIST + "".join(f'creative-builds,5bad,2025-08-01\n"=cmd{number}",x,y\n' for number in range(150))
+    page = upload(operator, text)
+    assert "The first 200 of 300 are shown" in page.content.decode()
+    url = reverse("admin:partners_wallet_refused")
+    answer = operator.get(url)
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="refused-rows.csv"'
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")))
+    assert [int(row["row"]) for row in rows] == list(range(3, 303))
+    assert all(row["reasons"] for row in rows)
+    assert rows[1]["partner"] == "'=cmd0"
+    upload(operator, LIST)
+    assert operator.get(url).status_code == 302
+    other = Client()
+    other.force_login(make_user("operator", name="oscar"))
+    assert other.get(url).status_code == 302
+    viewer = Client()
+    viewer.force_login(make_user("viewer", name="vera"))
+    assert viewer.get(url).status_code == 403
+
+
+def test_pa5_only_the_file_that_was_shown_can_be_confirmed_and_only_by_who_saw_it(operator: Client) -> None:
+    make_partner()
+    page = upload(operator, LIST)
+    other = Client()
+    other.force_login(make_user("operator", name="oscar"))
+    assert "imported already or is too old" in confirm(other, page).content.decode()
+    refused = upload(operator, LIST + "x,y,z\n")
+    assert "confirm_form" not in refused.context
+    assert "imported already or is too old" in confirm(operator, page).content.decode()
+    assert not Wallet.objects.exists()
+
+
+def test_pa5_files_that_wait_for_nobody_are_removed(
+    operator: Client, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    make_partner()
+    upload(operator, LIST + "x,y,z\n")
+    assert len(list(tmp_path.iterdir())) == 1  # The refused rows.
+    upload(operator, "\x00")
+    assert not list(tmp_path.iterdir())
+    page = upload(operator, LIST)
+    assert len(list(tmp_path.iterdir())) == 1
+    confirm(operator, page)
+    assert not list(tmp_path.iterdir())
+
+
+def test_pa5_a_preview_writes_nothing_and_takes_as_many_queries_for_many_rows(
+    operator: Client, django_assert_num_queries: Any
+) -> None:
+    make_partner()
+    texts = [
+        "partner,address,introduced_date\n"
+        + "".join(f"creative-builds,{address(number)},2025-08-01\n" for number in range(1, count + 1))
+        for count in (1, 3_000)
+    ]
+    upload(operator, texts[0])
+    pages = []
+    for text in texts:
+        with django_assert_num_queries(17):
+            pages.append(upload(operator, text))
+    assert pages[1].context["preview"].new_count == 3_000
+    assert len(pages[1].content) < 250_000
+    assert not Wallet.objects.exists()
+    assert not Change.objects.filter(kind="WALLET").exists()
+
+
+def test_pa5_a_file_too_large_is_refused_before_it_is_read(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("partners.wallet_lists.read_sheet", None)
+    page = upload(operator, "x" * (5 * 1024 * 1024 + 1))
+    assert "5 MB) is the most" in page.context["form"].errors["import_file"][0]
+
+
+@pytest.mark.parametrize("form", ["0", "1"])
+def test_pa5_an_export_by_the_page_is_imported_by_the_page_and_changes_nothing(
+    operator: Client, form: str
+) -> None:
+    partner = make_partner()
+    for number, notes in enumerate(["plain", "=1+1", "two\r\nlines", "'quoted", "zoë; α, β", '"', ""], 1):
+        wallet = make_wallet(partner, number)
+        Wallet.objects.filter(pk=wallet.pk).update(notes=notes, is_active=number % 2 == 0)
+    before = Change.objects.count()
+    answer = operator.post(reverse("admin:partners_wallet_export"), {"format": form, "resource": "0"})
+    file = SimpleUploadedFile("list", answer.content)
+    page = operator.post(reverse("admin:partners_wallet_import"), {"import_file": file, "reason": ""})
+    assert page.context["preview"].counts == [
+        *(("new", 0), ("changed", 0), ("unchanged", 7), ("refused", 0)),
+    ]
+    assert Change.objects.count() == before
