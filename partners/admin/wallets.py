@@ -140,8 +140,8 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
 
     def _keep_or_remove(self, request: HttpRequest, context: dict[str, Any]) -> None:
         """Let a file wait only if it can be confirmed, and only for the session that uploaded it."""
-        uploaded = getattr(context["form"], "cleaned_data", {}).get("import_file")
-        name = getattr(uploaded, "tmp_storage_name", None)
+        # A form with an error has forgotten the file.
+        name = getattr(request.FILES.get("import_file"), "tmp_storage_name", None)
         if "confirm_form" in context:
             request.session[PENDING] = name
         elif name:
