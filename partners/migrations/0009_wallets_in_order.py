@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('partners', '0006_rules_of_every_kind'),
+        ('partners', "0008_what_if"),
     ]
 
     operations = [
