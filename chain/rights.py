@@ -1,26 +1,37 @@
 """Gives the groups their rights; used by the migrations of every app, so that the groups' rights stand beside its models.
 
-Four groups: viewer, operator, approver, administrator. Nobody is meant to hold both *operator* and *approver*; where it
-matters, the database refuses one person in both parts whatever their groups.
+Five groups: viewer, operator, approver, auditor, administrator. No group both makes and approves the same thing; where money
+moves, the database refuses one person in both parts whatever their groups. `tests/roles.py` says who may do what.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-GROUPS = ("viewer", "operator", "approver", "administrator")
+GROUPS = ("viewer", "operator", "approver", "auditor", "administrator")
 
 
 def grant(apps: Any, app_label: str, rights: dict[str, tuple[str, ...]]) -> None:
     """Add rights to groups, making what does not exist yet; nothing is taken away.
+
+    An auditor reads whatever a viewer reads, so what the viewer is given the auditor is given too.
 
     :param apps: the registry that a migration is handed.
     :param rights: codenames such as ``view_block`` by group. The part after the first underscore names the model.
     """
     group_model = apps.get_model("auth", "Group")
     for name in GROUPS:
-        found = [_permission(apps, app_label, codename) for codename in rights.get(name, ())]
+        codenames = rights.get(name, ()) + (rights.get("viewer", ()) if name == "auditor" else ())
+        found = [_permission(apps, app_label, codename) for codename in codenames]
         group_model.objects.get_or_create(name=name)[0].permissions.add(*found)
+
+
+def revoke(apps: Any, app_label: str, rights: dict[str, tuple[str, ...]]) -> None:
+    """Take rights away from groups that :func:`grant` gave them; the same arguments."""
+    group_model = apps.get_model("auth", "Group")
+    for name, codenames in rights.items():
+        found = [_permission(apps, app_label, codename) for codename in codenames]
+        group_model.objects.get(name=name).permissions.remove(*found)
 
 
 def _permission(apps: Any, app_label: str, codename: str) -> Any:

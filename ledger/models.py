@@ -62,7 +62,7 @@ class Period(models.Model):
 
     class Meta:
         ordering = ["-start_at"]
-        permissions = [("close_period", "Can close a period")]
+        permissions = [("close_period", "Can close a period"), ("check_period", "Can run the checks")]
         constraints = [
             ExclusionConstraint(name="period_no_overlap", expressions=[("blocks", RangeOperators.OVERLAPS)]),
             models.CheckConstraint(condition=Q(end_at__gt=F("start_at")), name="period_ends_after_start"),

@@ -429,6 +429,7 @@ class Wallet(models.Model):
 
     class Meta:
         ordering = ["partner", "address"]
+        permissions = [("export_wallet", "Can export wallet lists")]
         constraints = [
             models.UniqueConstraint(fields=["chain", "address"], name="wallet_one_partner_per_chain")
         ]
@@ -595,6 +596,9 @@ class Change(models.Model):
     user_id = models.TextField(help_text="Empty: not done by anybody signed in.")
     username = models.TextField()
     reason = models.TextField()
+    request_id = models.TextField(
+        help_text="Names the request in the logs. Empty: done by a command, a task or SQL."
+    )
     values = models.JSONField(help_text="The row as it was after the change.")
 
     class Meta:

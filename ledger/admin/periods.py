@@ -14,7 +14,16 @@ from chain.display import amount_html
 from chain.fields import RaoField
 from ledger.admin.base import LedgerAdmin
 from ledger.admin.certificate import certify
-from ledger.admin.views import CLOSE, CloseConfirm, ClosePage, StatementFile, StatementPage
+from ledger.admin.views import (
+    CHECK,
+    CLOSE,
+    ChecksPage,
+    ChecksRun,
+    CloseConfirm,
+    ClosePage,
+    StatementFile,
+    StatementPage,
+)
 from ledger.models import Period
 from ledger.queries import statements_of
 
@@ -26,7 +35,7 @@ class PeriodAdmin(LedgerAdmin):
     list_display = ["key", "block_range", "realised", "commission", "own_share", "closed", "closed_by_shown"]
     list_select_related = ["closed_by"]
     search_fields = ["key", "manifest_hash"]
-    actions_list = ["open_close_page"]
+    actions_list = ["open_close_page", "open_checks_page"]
     change_form_template = "admin/ledger/period.html"
     empty_title = "No day is closed yet"
     empty_text = (
@@ -76,8 +85,19 @@ class PeriodAdmin(LedgerAdmin):
         """Lead to the checklist; nothing is written."""
         return HttpResponseRedirect(reverse("admin:ledger_close"))
 
+    def has_check_permission(self, request: HttpRequest, *_: Any) -> bool:
+        """Say whether the user may run the checks; named for Django's `permissions` of actions."""
+        return request.user.has_perm(CHECK)
+
+    @action(description="Checks", permissions=["check"], url_path="open-checks-page", icon="fact_check")
+    def open_checks_page(self, request: HttpRequest) -> HttpResponse:
+        """Lead to the checks; nothing is written."""
+        return HttpResponseRedirect(reverse("admin:ledger_checks"))
+
     def get_urls(self) -> list[URLPattern]:
         pages = {
+            "checks": ("checks/", ChecksPage),
+            "checks_run": ("checks/run/", ChecksRun),
             "close": ("close/", ClosePage),
             "close_confirm": ("close/confirm/", CloseConfirm),
             "statement": ("<str:period>/statement/<slug:partner>/", StatementPage),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django.contrib import messages
@@ -16,6 +17,7 @@ from django.views.generic import TemplateView, View
 
 from chain.models import Block, Yield
 from ledger import explaining
+from ledger.audit import check_ledger
 from ledger.facts import SharesDisagree
 from ledger.models import Attribution, Period
 from ledger.queries import statement
@@ -23,9 +25,12 @@ from ledger.readiness import check_day, next_day
 from ledger.services import CannotClose, close_due_days
 from ledger.statements import Statement
 from partners.models import Partner
+from partners.sealing import check_history
 
 CLOSE = "ledger.close_period"
+CHECK = "ledger.check_period"
 ROWS_PER_PAGE = 100
+DIFFERENCES_SHOWN_MAX = 100
 
 
 class Guarded(View):
@@ -183,3 +188,66 @@ class CloseConfirm(Guarded):
         if not closed:
             messages.info(request, "No day is due. Nothing was done.")
         return HttpResponseRedirect(reverse("admin:ledger_period_changelist"))
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check found; it passed if there are no differences."""
+
+    title: str
+    verdict: str
+    differences: tuple[str, ...]
+    head: str = ""
+
+
+class ChecksPage(Page):
+    """What the checks compare, and the button that runs them."""
+
+    template_name = "admin/ledger/checks.html"
+    right = CHECK
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(title="Checks", **kwargs)
+
+
+class ChecksRun(ChecksPage):
+    """Runs them and shows what they found; nothing is kept."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(checks=[_ledger_check(), _history_check()]))
+
+
+def _ledger_check() -> Check:
+    audit = check_ledger()
+    counts = ", ".join(f"{count:,} {name}" for name, count in sorted(audit.counts.items()))
+    verdict = "It agrees with the facts" if audit.ok else f"{_count(audit.differences)}: approve nothing"
+    return Check("Ledger", f"{verdict} ({counts or 'nothing yet'}).", _shown(audit.differences))
+
+
+def _history_check() -> Check:
+    checked = check_history()
+    verdict = (
+        "Nothing before its end was edited, removed or moved"
+        if checked.ok
+        else f"{_count(checked.differences)}: approve nothing"
+    )
+    changes = f"{checked.count:,} change{'' if checked.count == 1 else 's'}"
+    return Check(
+        "History of partners", f"{verdict} ({changes}).", _shown(checked.differences), str(checked.head or "")
+    )
+
+
+def _count(differences: list[str]) -> str:
+    return f"{len(differences):,} difference{'' if len(differences) == 1 else 's'}"
+
+
+def _shown(differences: list[str]) -> tuple[str, ...]:
+    more = len(differences) - DIFFERENCES_SHOWN_MAX
+    shown = tuple(differences[:DIFFERENCES_SHOWN_MAX])
+    return (
+        (*shown, f"and {more:,} more; manage.py check_ledger and check_history name all")
+        if more > 0
+        else shown
+    )

@@ -17,6 +17,8 @@ from ledger.services import attribute_yields
 from ledger.tests.factories import NOW, make_blocks, make_positions, make_yield
 from ledger.tests.test_worked_example import ANN, build_two_days, close_two_days
 from partners.models import Partner, Wallet
+from partners.sealing import newest_head
+from tests.guards import tamper
 
 pytestmark = pytest.mark.django_db
 
@@ -193,3 +195,32 @@ def test_ui3_no_page_opens_without_its_right(name: str, arguments: list[object])
     url = reverse(f"admin:ledger_{name}", args=arguments)
     assert sign_in().get(url).status_code == 403
     assert Client().get(url).status_code == 302
+
+
+def test_le8_the_checks_say_that_all_agrees_and_write_nothing() -> None:
+    close_two_days()
+    client = sign_in("check_period")
+    assert "Run the checks" in text_of(client, reverse("admin:ledger_checks"))
+    page = client.post(reverse("admin:ledger_checks_run"))
+    assert page.status_code == 200
+    text = page.content.decode()
+    assert "It agrees with the facts" in text
+    assert "Nothing before its end was edited" in text
+    assert str(newest_head()) in text
+    assert client.get(reverse("admin:ledger_checks_run")).status_code == 405
+
+
+def test_le8_the_checks_name_what_differs() -> None:
+    close_two_days()
+    tamper("UPDATE partners_walletevent SET notes = 'other'")
+    tamper("UPDATE ledger_delegatortake SET take_rao = take_rao + 1")
+    text = sign_in("check_period").post(reverse("admin:ledger_checks_run")).content.decode()
+    assert "its row was changed after it was written" in text
+    assert text.count("approve nothing") == 2
+
+
+@pytest.mark.parametrize("name", ["checks", "checks_run", "period_open_checks_page"])
+def test_le8_the_checks_need_the_right(name: str) -> None:
+    client = sign_in("view_period", "close_period")
+    url = reverse(f"admin:ledger_{name}")
+    assert client.get(url).status_code == client.post(url).status_code == 403

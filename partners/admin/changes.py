@@ -25,7 +25,7 @@ class ChangeAdmin(ModelAdmin):
     class Media:
         css = {"all": ["partners/lists.css"]}
 
-    list_display = ("at_shown", "kind_shown", "what_shown", "difference", "who", "why")
+    list_display = ("at_shown", "kind_shown", "what_shown", "difference", "who", "why", "request_shown")
     list_display_links = None
     list_filter = (
         ("kind", ChoicesDropdownFilter),
@@ -34,8 +34,8 @@ class ChangeAdmin(ModelAdmin):
         ("at", RangeDateFilter),
     )
     list_filter_submit = True
-    search_fields = ("object_name", "username", "reason", "partner__name")
-    search_help_text = "Name, address, user or reason"
+    search_fields = ("object_name", "username", "reason", "partner__name", "request_id")
+    search_help_text = "Name, address, user, reason or request"
     list_per_page = ENTRIES_PER_PAGE
     list_before_template = "admin/partners/history_head.html"
     empty_title = "No changes yet"
@@ -98,3 +98,14 @@ class ChangeAdmin(ModelAdmin):
     @display(description="Why")
     def why(self, change: Change) -> str:
         return change.reason
+
+    @display(description="Request")
+    def request_shown(self, change: Change) -> Any:
+        """Its first letters, leading to all that the request changed."""
+        if not change.request_id:
+            return "–"
+        return format_html(
+            '<a class="text-primary-600 dark:text-primary-500" href="?q={0}" title="Request {0}">{1}</a>',
+            change.request_id,
+            change.request_id[:8],
+        )

@@ -94,8 +94,8 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
         return bool(self.has_add_permission(request) and self.has_change_permission(request))
 
     def has_export_permission(self, request: HttpRequest) -> bool:
-        """Allow export to those who may see the list."""
-        return bool(self.has_view_permission(request))
+        """Allow export to those who may take whole lists away."""
+        return request.user.has_perm("partners.export_wallet")
 
     def get_import_data_kwargs(self, **kwargs: Any) -> dict[str, Any]:
         """Make the import all or nothing."""
