@@ -41,6 +41,7 @@ CREATIVE_BUILDS_WALLETS = (
     "5C5kFeZmAzXw1VLpUGakh5zDQcp2w6y5zKNUEY6mmyLFKCMh",
     "5HhcAD1Q5ajx6rDn6A6eKL4qqzi95EasVB5NNrHZXUF3NiVm",
 )
+PARTNER_SLUGS = ("creative-builds", "talisman")
 FIRST_DAY = date(2025, 8, 1)
 # The batch of the first week is approved already; the rest waits for whoever takes the tour.
 FIRST_BATCH_THROUGH = "2025-08-07"
@@ -65,6 +66,7 @@ class SignIn:
 SIGN_INS = (
     SignIn("olivia", "operator: edits partners, imports wallets, proposes payouts", ("viewer", "operator")),
     SignIn("adam", "approver: a second person, who approves payouts", ("viewer", "approver")),
+    SignIn("ann", "auditor: reads and exports everything, runs the checks, changes nothing", ("auditor",)),
     SignIn("admin", "administrator: accounts, API keys, schedules", is_superuser=True),
 )
 
