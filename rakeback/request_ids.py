@@ -39,7 +39,7 @@ class NameRequest:
         return response
 
 
-class RecordRequest(HistoryMiddleware):  # type: ignore[misc]
+class RecordRequest(HistoryMiddleware):
     """Write who asked, where and under which name into every history row of the request."""
 
     def get_context(self, request: HttpRequest) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from chain.addresses import decode_address
 from chain.models import Position, StakeEvent
 from chain.services import ingest_segment
 from ledger.audit import check_ledger
+from ledger.explaining import explain
 from ledger.models import CommissionLine
-from ledger.queries import explain_block
 from ledger.services import attribute_yields, close_due_days
 from partners.models import Agreement, Change, Partner, Rule, Wallet
 from partners.sealing import check_history
@@ -46,7 +46,7 @@ def test_op_beside_the_demo_it_makes_two_partners_and_fifty_wallets_once() -> No
     assert not Partner.objects.filter(slug__in=SLUGS).exclude(payout_address="").exists()
     # An open block names the new partners already, and says so where the command said to look.
     block = 247
-    while not (epochs := explain_block(block).epochs):
+    while not (epochs := explain(block).epochs):
         block -= 1
     assert f"block {block:,}, or manage.py explain_block {block}" in said
     named = {share.partner.slug for epoch in epochs for share in epoch.shares if share.partner}

@@ -74,7 +74,9 @@ class ChangeAdmin(ModelAdmin):
         return change.get_kind_display()
 
     @display(
-        description="", ordering="what", label={"Added": "success", "Changed": "info", "Removed": "danger"}
+        description="Change",
+        ordering="what",
+        label={"Added": "success", "Changed": "info", "Removed": "danger"},
     )
     def what_shown(self, change: Change) -> str:
         return change.get_what_display()
