@@ -308,7 +308,7 @@ class Requests:
         session = client.session
         session[PENDING] = {"path": str(path), "file_name": path.name}
         session.save()
-        client.cookies[settings.SESSION_COOKIE_NAME] = session.session_key
+        client.cookies[settings.SESSION_COOKIE_NAME] = session.session_key or ""
         return {"sha256": hashlib.sha256(CHAIN_FILE).hexdigest()}
 
     def _wallet_list(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""An installation from before requests were named and auditors existed: its history stays whole, its groups are completed."""
+"""An installation from before requests were named and auditors existed: its history stays whole, its groups become so."""
 
 from __future__ import annotations
 
