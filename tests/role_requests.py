@@ -95,6 +95,7 @@ class Requests:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.pages: dict[str, list[Request]] = {}
         self.root = Client()
         self.root.force_login(User.objects.create_superuser("preparing", password=PASSWORD))
         self.person = User.objects.create_user("person", password=PASSWORD, is_staff=True)
@@ -226,10 +227,13 @@ class Requests:
 
     def of_page(self, name: str) -> list[Request]:
         """What to ask of a page and to send to it; several where the address names what is done."""
-        if name == "admin:chain_backfill_steer_confirm":
-            return [self._steering(step) for step in ("pause", "resume", "cancel")]
-        data = self._data().get(name, lambda _: {})
-        return [Request(self._address(name), data)]
+        if name not in self.pages:
+            self.pages[name] = (
+                [self._steering(step) for step in ("pause", "resume", "cancel")]
+                if name == "admin:chain_backfill_steer_confirm"
+                else [Request(self._address(name), self._data().get(name, lambda _: {}))]
+            )
+        return self.pages[name]
 
     def _steering(self, step: str) -> Request:
         def data(client: Client) -> dict[str, Any]:

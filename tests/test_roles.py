@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from io import StringIO
@@ -31,7 +31,19 @@ from payments.models import Batch
 from payments.services import NotAllowed, approve_batch
 from tests.guards import refused, sql
 from tests.role_requests import NODE, PASSWORD, Request, Requests, routes
-from tests.roles import ADMINISTRATOR, APPROVER, AUDITOR, MODELS, OPERATOR, PAGES, STAFF, VIEWER, Page
+from tests.roles import (
+    ADMINISTRATOR,
+    APPROVER,
+    AUDITOR,
+    EDITORS,
+    MODELS,
+    NOBODY,
+    OPERATOR,
+    PAGES,
+    STAFF,
+    VIEWER,
+    Page,
+)
 
 GROUPS = VIEWER | OPERATOR | APPROVER | AUDITOR | ADMINISTRATOR
 ROLES = ("anonymous", "stranger", *sorted(GROUPS), "superuser", "key", "partner's key")
@@ -239,12 +251,14 @@ def shown(site: Requests) -> Iterator[tuple[str, str, frozenset[str]]]:
 @override_settings(**NODE_SETTINGS)
 def test_pa6_each_role_sees_what_the_table_says_and_looking_writes_nothing(site: Requests, role: str) -> None:
     with signed_in(role) as client:
-        wrong = list(wrongly_shown(client, role, site))
+        wrong = list(wrongly_shown(client, role, shown(site)))
     assert not wrong, "\n".join(wrong)
 
 
-def wrongly_shown(client: Client, role: str, site: Requests) -> Iterator[str]:
-    for url, name, who in shown(site):
+def wrongly_shown(
+    client: Client, role: str, pages: Iterable[tuple[str, str, frozenset[str]]]
+) -> Iterator[str]:
+    for url, name, who in pages:
         with undone(client):
             before = written()
             answer = client.get(url)
@@ -301,7 +315,7 @@ def sent(site: Requests) -> Iterator[tuple[Request, str, Page]]:
 @override_settings(**NODE_SETTINGS)
 def test_pa6_each_role_writes_what_the_table_says_and_nothing_else(site: Requests, role: str) -> None:
     with signed_in(role) as client:
-        wrong = list(wrongly_written(client, role, site))
+        wrong = list(wrongly_written(client, role, sent(site)))
     assert not wrong, "\n".join(wrong)
 
 
@@ -312,8 +326,8 @@ def _errors(answer: Any) -> str:
     return "".join(f"; {getattr(one, 'errors', one)}" for one in found)
 
 
-def wrongly_written(client: Client, role: str, site: Requests) -> Iterator[str]:
-    for request, name, page in sent(site):
+def wrongly_written(client: Client, role: str, cases: Iterable[tuple[Request, str, Page]]) -> Iterator[str]:
+    for request, name, page in cases:
         answer, changed = send(client, request)
         may = role in page.post
         if answer.status_code >= 500:
@@ -326,6 +340,33 @@ def wrongly_written(client: Client, role: str, site: Requests) -> Iterator[str]:
             yield (f"{name}: POST {request.url} changes {changed}, and the role may not")
         elif not may and not page.writes and not (is_refused(answer) or is_ignored(request, answer)):
             yield (f"{name}: POST {request.url} gives {answer.status_code}, and the role may not")
+
+
+@pytest.mark.parametrize(
+    ("role", "page", "said"),
+    [
+        ("operator", Page(NOBODY, NOBODY), "and the role may not"),
+        ("viewer", Page(NOBODY, VIEWER), "gives 403 and changes nothing"),
+        ("operator", Page(NOBODY, EDITORS, writes=False), "gives 302 and changes {"),
+    ],
+)
+def test_pa6_a_wrong_row_is_noticed(site: Requests, role: str, page: Page, said: str) -> None:
+    """The comparison itself, on closing a day: that a right or a lack of it which the table does not have makes it fail."""
+    name = "admin:ledger_close_confirm"
+    with signed_in(role) as client:
+        wrong = "".join(wrongly_written(client, role, [(site.of_page(name)[0], name, page)]))
+        assert not list(wrongly_written(client, role, [(site.of_page(name)[0], name, PAGES[name])]))
+    assert said in wrong
+    assert ("ledger_period" in wrong) == (role == "operator")
+
+
+def test_pa6_a_page_shown_to_somebody_else_is_noticed(site: Requests) -> None:
+    with signed_in("viewer") as client:
+        url = reverse("admin:ledger_close")
+        assert "the role may see it" in "".join(wrongly_shown(client, "viewer", [(url, "close", VIEWER)]))
+        assert "the role may not see it" in "".join(
+            wrongly_shown(client, "viewer", [(reverse("admin:index"), "index", NOBODY)])
+        )
 
 
 @pytest.mark.parametrize("role", ROLES)
