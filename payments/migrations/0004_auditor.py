@@ -19,8 +19,8 @@ def grant_rights(apps, schema_editor):
 class Migration(migrations.Migration):
     dependencies = [
         ("payments", "0003_groups"),
-        ("ledger", "0007_checks"),
-        ("partners", "0007_request_ids_and_export"),
+        ("ledger", "0008_checks"),
+        ("partners", "0010_request_ids_and_export"),
         ("chain", "0016_key_swaps_index"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),

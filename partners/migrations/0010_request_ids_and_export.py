@@ -20,7 +20,7 @@ def grant_rights(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("partners", "0006_rules_of_every_kind"),
+        ("partners", "0009_wallets_in_order"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
     ]

@@ -13,7 +13,7 @@ def grant_rights(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ledger", "0006_handed_on")]
+    dependencies = [("ledger", "0007_winners")]
 
     operations = [
         migrations.AlterModelOptions(
