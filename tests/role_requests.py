@@ -25,8 +25,10 @@ from chain.tests.factories import make_backfill, make_endpoint, make_gap
 from chain.tests.imports import GENESIS, as_csv, reward
 from ledger.admin.imports import PENDING
 from ledger.models import CommissionLine, Period
-from partners.models import Agreement, ApiKey, Partner, Rule, Wallet
+from partners.admin.wallet_changes import name_selection
+from partners.models import Agreement, AgreementTemplate, ApiKey, Partner, Rule, Wallet, WhatIf
 from partners.tests.factories import address
+from partners.what_if import KINDS
 from payments.models import Batch
 from payments.queries import last_period, plan_due
 from payments.services import cancel_batch
@@ -34,6 +36,7 @@ from tests.guards import tamper
 
 PASSWORD = "correct-horse-battery"  # of the accounts that sign in
 NEW_PASSWORD = "staple-carrot-mountain"
+STEPS_OF_WHAT_IF = ("page", "now", "csv", "again", "cancel")
 # A node that refuses: trying it writes that it does.
 NODE = "ws://127.0.0.1:9"
 # Of a day that is not closed, in slots that come after the demonstration's blocks.
@@ -122,6 +125,14 @@ class Requests:
             stake_event_count=0,
             imported_at=now,
         )
+        self.what_if = WhatIf.objects.create(
+            title="A wallet less",
+            change={kind: {"drop": [1], "put": []} for kind in KINDS},
+            names={},
+            form={"action": "/admin/", "fields": []},
+            asked_at=now,
+            asked_by=self.person,
+        )
         self.rows = {model: self._row(model) for model in admin.site._registry}
         self.forms = {
             (model, step): values
@@ -189,6 +200,10 @@ class Requests:
             ),
             ApiKey: ({"name": "A program"}, {"name": "Renamed"}),
             Hotkey: ({}, {"label": "Changed"}),
+            AgreementTemplate: (
+                {"name": "Another", "rate_bps": "10 %", "rule_kind": "ALL"},
+                {"description": "Changed"},
+            ),
         }
 
     def _filled(
@@ -219,6 +234,9 @@ class Requests:
             elif name in ("enable_tasks", "disable_tasks"):
                 rows.update(enabled=name == "disable_tasks")
             confirmed = {"post": "yes"} if name == "delete_selected" else {}
+            if model is Wallet:
+                confirmed = {"selection": name_selection([row.pk]), "introduced_date": "2025-08-01"}
+                confirmed |= {"partner": str(self.spare.pk)}
             return {"action": name, "_selected_action": [row.pk], "reason": "Asked for", **confirmed}
 
         return Request(self.url(model, "changelist"), data, is_action=True)
@@ -259,6 +277,7 @@ class Requests:
             "admin:ledger_block": [Yield.objects.order_by("pk")[0].block_id],
             "admin:ledger_statement": statement,
             "admin:ledger_statement_file": [*statement, "csv"],
+            **{f"admin:partners_whatif_{step}": [self.what_if.pk] for step in STEPS_OF_WHAT_IF},
             "api-v1:partner-detail": ["creative-builds"],
             "api-v1:wallet-detail": [Wallet.objects.filter(partner__slug="creative-builds")[0].pk],
             "api-v1:period-detail": [line.period.key],
@@ -299,6 +318,7 @@ class Requests:
                 "resource": "",
                 **_export_fields(),
             },
+            "admin:partners_whatif_again": lambda _: {"first_day": "2025-08-01", "last_day": "2025-08-02"},
             "admin:payments_batch_propose_confirm": self._preview_of_a_batch,
             "admin:payments_batch_approve_confirm": lambda _: {"content_hash": batch.content_hash},
             "admin:payments_batch_cancel_confirm": lambda _: {"reason": "Asked for"},

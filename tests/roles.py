@@ -86,9 +86,17 @@ MODELS = {
     "partners.Rule": Model(
         add=EDITORS, change=EDITORS, actions={"deactivate": action(EDITORS), "reactivate": action(EDITORS)}
     ),
+    "partners.AgreementTemplate": Model(add=EDITORS, change=EDITORS, delete=EDITORS),
     "partners.Wallet": Model(
-        add=EDITORS, change=EDITORS, actions={"deactivate": action(EDITORS), "reactivate": action(EDITORS)}
+        add=EDITORS,
+        change=EDITORS,
+        actions={
+            "deactivate": action(EDITORS),
+            "reactivate": action(EDITORS),
+            "reassign": action(EDITORS),
+        },
     ),
+    "partners.WhatIf": Model(),
     "partners.Change": Model(),
     "partners.ApiKey": Model(
         see=KEY_KEEPERS | AUDITOR,
@@ -99,6 +107,7 @@ MODELS = {
     # What is owed, and what is paid.
     "ledger.Attribution": Model(),
     "ledger.CommissionLine": Model(),
+    "ledger.DelegationWinner": Model(),
     "ledger.Entry": Model(),
     "ledger.Account": Model(),
     "ledger.Period": Model(),
@@ -169,6 +178,12 @@ PAGES = {
     # Partners.
     "admin:partners_wallet_import": Page(EDITORS, post=EDITORS, writes=False),
     "admin:partners_wallet_process_import": Page(NOBODY, post=EDITORS),
+    "admin:partners_wallet_refused": Page(EDITORS),
+    "admin:partners_whatif_page": Page(READERS),
+    "admin:partners_whatif_now": Page(READERS),
+    "admin:partners_whatif_csv": Page(READERS),
+    "admin:partners_whatif_again": Page(NOBODY, post=EDITORS),
+    "admin:partners_whatif_cancel": Page(NOBODY, post=EDITORS),
     "admin:partners_wallet_export": Page(EXPORTERS, post=EXPORTERS, writes=False),
     # Ledger.
     "admin:ledger_block": Page(READERS),

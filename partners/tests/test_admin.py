@@ -422,8 +422,8 @@ def test_only_administrators_may_touch_api_keys(db: None) -> None:
         permissions__content_type__app_label="partners", permissions__codename__startswith="delete"
     )
     # A template is no agreement: nothing rests on it.
-    rights = deleting.values_list("permissions__codename", flat=True)
-    assert {right for right in rights if right.startswith("delete")} == {"delete_agreementtemplate"}
+    found = deleting.values_list("permissions__codename", flat=True)
+    assert {right for right in found if right.startswith("delete")} == {"delete_agreementtemplate"}
 
 
 def test_ap2_a_key_is_shown_once_and_stored_only_as_a_hash(db: None) -> None:
