@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from rest_framework import serializers
 
 from partners.api_base import ApiViewSet, Query
 from partners.models import Agreement, Partner, Wallet
+from partners.queries import address_now
 
 
 class PartnerSerializer(serializers.ModelSerializer[Partner]):
@@ -19,6 +21,11 @@ class PartnerSerializer(serializers.ModelSerializer[Partner]):
         source="bps_now", allow_null=True, read_only=True, help_text="Empty: no agreement is in force now."
     )
     wallet_count = serializers.IntegerField(read_only=True, help_text="Active wallets.")
+    payout_address = serializers.CharField(
+        source="address_now",
+        read_only=True,
+        help_text="Where payouts go now. Empty: there is no address in force.",
+    )
 
     class Meta:
         model = Partner
@@ -51,6 +58,7 @@ class PartnerViewSet(ApiViewSet):
         partners: QuerySet[Partner] = super().get_queryset()
         return partners.annotate(
             bps_now=Subquery(in_force.values("rate_bps")[:1]),
+            address_now=Coalesce(address_now(), Value("")),
             wallet_count=Count("wallets", filter=Q(wallets__is_active=True)),
         )
 

@@ -172,7 +172,7 @@ class PartnerForm(ReasonForm):
 
     class Meta:
         model = Partner
-        fields = ("name", "slug", "kind", "status", "contact_email", "payout_address", "notes")
+        fields = ("name", "slug", "kind", "status", "contact_email", "notes")
 
 
 class AgreementInlineForm(forms.ModelForm):  # type: ignore[type-arg]

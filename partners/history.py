@@ -14,17 +14,21 @@ from django.db.models import Q, QuerySet
 
 from chain.network import coin
 from chain.units import format_bps, format_rao
-from partners.models import Agreement, Change, Partner, Rule, Wallet, short_amount, short_moment
+from partners.models import Agreement, Change, Partner, PayoutAddress, Rule, Wallet, short_amount, short_moment
 
 MODELS: dict[str, type[models.Model]] = {
     Change.Kind.PARTNER: Partner,
     Change.Kind.AGREEMENT: Agreement,
     Change.Kind.RULE: Rule,
     Change.Kind.WALLET: Wallet,
+    Change.Kind.PAYOUTADDRESS: PayoutAddress,
 }
 _KIND_OF = {model: Change.Kind(kind) for kind, model in MODELS.items()}
 _HIDDEN = {"id"}
 _EMPTY = "–"
+_PEOPLE = ("requested_by_id", "told_by_id", "approved_by_id", "cancelled_by_id")
+# Columns that rows of the history still have and the model has no more.
+_FORMER: dict[str, dict[str, str]] = {Change.Kind.PARTNER: {"payout_address": "payout address"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Entry:
         return "; ".join(f"{field.label}: {field.before} → {field.after}" for field in self.fields)
 
 
-def changes_of(row: Partner | Agreement | Rule | Wallet) -> QuerySet[Change]:
+def changes_of(row: Partner | Agreement | Rule | Wallet | PayoutAddress) -> QuerySet[Change]:
     """List the changes of one row; for a partner or an agreement those of what hangs on it too.
 
     A partner's wallets are left out, because there may be many thousands; their changes are in the full list.
@@ -58,7 +62,7 @@ def changes_of(row: Partner | Agreement | Rule | Wallet) -> QuerySet[Change]:
     kind = _KIND_OF[type(row)]
     own = Q(kind=kind, object_id=row.pk)
     if isinstance(row, Partner):
-        own |= Q(kind__in=[Change.Kind.AGREEMENT, Change.Kind.RULE], partner=row)
+        own |= Q(kind__in=[Change.Kind.AGREEMENT, Change.Kind.RULE, Change.Kind.PAYOUTADDRESS], partner=row)
     elif isinstance(row, Agreement):
         own |= Q(kind=Change.Kind.RULE, object_id__in=list(row.rules.values_list("pk", flat=True)))
     return Change.objects.filter(own)
@@ -98,6 +102,7 @@ class _Names:
         partners = {value["partner_id"] for value in values if "partner_id" in value}
         agreements = {value["agreement_id"] for value in values if "agreement_id" in value}
         users = {int(change.user_id) for change in changes if not change.username and change.user_id}
+        users |= {value[column] for value in values for column in _PEOPLE if value.get(column)}
         self._partners = dict(Partner.objects.filter(pk__in=partners).values_list("pk", "name"))
         listed = Agreement.objects.filter(pk__in=agreements).select_related("partner")
         self._agreements = {agreement.pk: str(agreement) for agreement in listed}
@@ -112,6 +117,8 @@ class _Names:
         return "the application" if change.reason else "outside the application"
 
     def of(self, column: str, key: int) -> str:
+        if column in _PEOPLE:
+            return self._users.get(str(key), f"user {key}")
         names = self._partners if column == "partner_id" else self._agreements
         return names.get(key, f"no. {key}")
 
@@ -119,6 +126,10 @@ class _Names:
 def _compare(change: Change, before: dict[str, Any] | None, names: _Names) -> Iterable[FieldChange]:
     model = MODELS[change.kind]
     removed = change.what == Change.What.DELETE
+    for column, label in _FORMER.get(change.kind, {}).items():
+        old, new = (before or {}).get(column), change.values.get(column)
+        if old != new and not removed and new is not None:
+            yield FieldChange(label, old or _EMPTY, new or _EMPTY)
     for field in model._meta.concrete_fields:
         column = str(field.column)
         if column in _HIDDEN:
@@ -134,7 +145,7 @@ def _compare(change: Change, before: dict[str, Any] | None, names: _Names) -> It
 def _show(field: models.Field[Any, Any], value: Any, names: _Names) -> str:
     if value is None or value == "":
         return _EMPTY
-    if field.column in ("partner_id", "agreement_id"):
+    if field.column in ("partner_id", "agreement_id", *_PEOPLE):
         return names.of(str(field.column), value)
     if field.choices:
         return str(dict(field.flatchoices).get(value, value))
@@ -150,6 +161,10 @@ def _show(field: models.Field[Any, Any], value: Any, names: _Names) -> str:
         return f"{format_bps(value)} ({value} bps)"
     if field.name.endswith("_rao"):
         return f"{format_rao(value)} {coin().unit}"
+    if isinstance(field, models.DateTimeField):
+        return f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or _EMPTY
     if field.name == "effective":
         return _show_span(value)
     if field.name == "applies_from_block":

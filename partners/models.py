@@ -1,4 +1,4 @@
-"""Whose a delegation is: partners, the agreements they are paid under, the rules and wallets that find them.
+"""Whose a delegation is: partners, where and under which agreements they are paid, the rules and wallets that find them.
 
 Every change of these rows is written to a history table by a trigger (PA6), whoever makes it and however.
 Who and why are stored in the history row itself, not in a shared context row, because the database refuses
@@ -8,7 +8,7 @@ to change or remove history rows (migration 0002) and a shared row would have to
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from typing import TypeVar
 
 import pghistory
@@ -18,8 +18,8 @@ from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, Range
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Deferrable, Q
-from django.db.models.functions import Lower
+from django.db.models import Deferrable, Exists, F, OuterRef, Q
+from django.db.models.functions import Lower, Now
 from psycopg.types.range import Range
 from rest_framework_api_key.models import AbstractAPIKey
 
@@ -135,12 +135,8 @@ class Partner(models.Model):
     )
     kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.NAMED)
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.ACTIVE)
-    contact_email = models.EmailField(blank=True)
-    payout_address = models.CharField(
-        max_length=ADDRESS_LENGTH,
-        blank=True,
-        validators=[validate_address],
-        help_text="Address that payouts go to. Empty: nothing is paid.",
+    contact_email = models.EmailField(
+        blank=True, help_text="Told of every request for a new payout address, as are the contacts before it."
     )
     notes = models.TextField(blank=True)
 
@@ -157,9 +153,218 @@ class Partner(models.Model):
     def __str__(self) -> str:
         return self.name
 
+
+COOLING_OFF_HOURS_MIN = 48
+"""The database takes no shorter cooling-off, whatever the setting says."""
+
+
+class PayoutAddressQuerySet(models.QuerySet["PayoutAddress"]):
+    """Versions by the clock of the database, never that of the application."""
+
+    def in_force(self) -> PayoutAddressQuerySet:
+        """The version of each partner that payouts go to now, at most one per partner."""
+        due = self.filter(status=PayoutAddress.Status.APPROVED, effective_from__lte=Now())
+        return due.order_by("partner_id", "-effective_from", "-pk").distinct("partner_id")
+
+    def open(self) -> PayoutAddressQuerySet:
+        """Changes under way: requested, or approved and cooling off."""
+        return self.filter(_UNDER_WAY)
+
+    def with_stage(self) -> PayoutAddressQuerySet:
+        """Read with each version what `PayoutAddress.stage` needs: the database's time, and whether a later one took over."""
+        later = PayoutAddress.objects.filter(
+            Q(effective_from__gt=OuterRef("effective_from"))
+            | Q(effective_from=OuterRef("effective_from"), pk__gt=OuterRef("pk")),
+            partner=OuterRef("partner"),
+            status=PayoutAddress.Status.APPROVED,
+            effective_from__lte=Now(),
+        )
+        return self.annotate(clock=Now(), is_replaced=Exists(later))
+
+
+@tracked()
+class PayoutAddress(models.Model):
+    """One version of the address a partner is paid to (PA10): requested, announced, approved by another, cooled off.
+
+    A trigger (migration 0007) sets every time from the database's clock, lets a version move forward only and holds its
+    content still. The version in force is the approved one that took effect last.
+    """
+
+    class Status(models.TextChoices):
+        REQUESTED = "REQUESTED", "Waits for a second person"
+        APPROVED = "APPROVED", "Approved"
+        CANCELLED = "CANCELLED", "Cancelled"
+
+    class Origin(models.TextChoices):
+        REQUEST = "REQUEST", "Requested"
+        START = "START", "Given when the partner was added"
+        BEFORE = "BEFORE", "Set before versions were kept"
+
+    class Stage(models.TextChoices):
+        """What a version is at the moment; by status and clock."""
+
+        REQUESTED = "REQUESTED", "Waits for a second person"
+        COOLING_OFF = "COOLING_OFF", "Cooling off"
+        IN_FORCE = "IN_FORCE", "In force"
+        REPLACED = "REPLACED", "Replaced"
+        CANCELLED = "CANCELLED", "Cancelled"
+
+    partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="payout_addresses")
+    address = models.CharField(max_length=ADDRESS_LENGTH, validators=[validate_address])
+    origin = models.CharField(max_length=7, choices=Origin.choices, default=Origin.REQUEST)
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.REQUESTED)
+    requested_at = models.DateTimeField(help_text="By the database's clock, as all times here.")
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reason = models.CharField(max_length=500)
+    cooling_off_hours = models.PositiveIntegerField(
+        "cooling-off", help_text="How many hours after its approval it takes effect."
+    )
+    notice_to = ArrayField(
+        models.EmailField(),
+        default=list,
+        blank=True,
+        help_text="The partner's contacts of the last 30 days when the change was requested.",
+    )
+    notified_at = models.DateTimeField(null=True)
+    notice_error = models.TextField(blank=True, help_text="Why the notice could not be sent.")
+    told_at = models.DateTimeField(null=True)
+    told_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    told_how = models.CharField(max_length=500, blank=True)
+    approved_at = models.DateTimeField(null=True)
+    approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    effective_from = models.DateTimeField(null=True)
+    cancelled_at = models.DateTimeField(null=True)
+    cancelled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    cancel_reason = models.CharField(max_length=500, blank=True)
+
+    objects = PayoutAddressQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = "payout address"
+        verbose_name_plural = "payout addresses"
+        default_permissions = ("view",)
+        permissions = [
+            ("request_payoutaddress", "Can request a new payout address"),
+            ("approve_payoutaddress", "Can approve a new payout address"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["partner"], condition=Q(status="REQUESTED"), name="payout_address_one_request"
+            ),
+            models.CheckConstraint(
+                condition=Q(approved_by__isnull=True) | ~Q(approved_by=F("requested_by")),
+                name="payout_address_approver_is_another",
+            ),
+            models.CheckConstraint(
+                condition=Q(told_by__isnull=True) | ~Q(told_by=F("requested_by")),
+                name="payout_address_teller_is_another",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    status="REQUESTED",
+                    origin="REQUEST",
+                    requested_by__isnull=False,
+                    approved_by__isnull=True,
+                    approved_at__isnull=True,
+                    effective_from__isnull=True,
+                    cancelled_by__isnull=True,
+                    cancelled_at__isnull=True,
+                    cancel_reason="",
+                )
+                | Q(
+                    status="APPROVED",
+                    origin="REQUEST",
+                    requested_by__isnull=False,
+                    approved_by__isnull=False,
+                    approved_at__isnull=False,
+                    effective_from__isnull=False,
+                    cancelled_by__isnull=True,
+                    cancelled_at__isnull=True,
+                    cancel_reason="",
+                )
+                | Q(
+                    status="APPROVED",
+                    origin__in=["START", "BEFORE"],
+                    approved_by__isnull=True,
+                    approved_at__isnull=True,
+                    effective_from__isnull=False,
+                    cancelled_by__isnull=True,
+                    cancelled_at__isnull=True,
+                    cancel_reason="",
+                )
+                | Q(
+                    status="CANCELLED",
+                    origin="REQUEST",
+                    requested_by__isnull=False,
+                    cancelled_by__isnull=False,
+                    cancelled_at__isnull=False,
+                )
+                & ~Q(cancel_reason=""),
+                name="payout_address_status_fits_people",
+            ),
+            models.CheckConstraint(
+                condition=~Q(origin="REQUEST") | Q(cooling_off_hours__gte=COOLING_OFF_HOURS_MIN),
+                name="payout_address_cools_off",
+            ),
+            models.CheckConstraint(
+                condition=Q(approved_at__isnull=True)
+                | Q(
+                    effective_from__isnull=False,
+                    effective_from__gte=F("approved_at") + timedelta(hours=COOLING_OFF_HOURS_MIN),
+                ),
+                name="payout_address_effective_when_cooled",
+            ),
+            models.CheckConstraint(
+                condition=~Q(origin="REQUEST", status="APPROVED")
+                | Q(notified_at__isnull=False)
+                | Q(told_at__isnull=False),
+                name="payout_address_announced",
+            ),
+            models.CheckConstraint(
+                condition=Q(notified_at__isnull=True) | ~Q(notice_to=[]) & Q(notice_error=""),
+                name="payout_address_notice_has_readers",
+            ),
+            models.CheckConstraint(
+                condition=Q(told_by__isnull=True, told_at__isnull=True, told_how="")
+                | Q(told_by__isnull=False, told_at__isnull=False) & ~Q(told_how=""),
+                name="payout_address_telling_is_whole",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.partner}: {self.address}"
+
     def clean(self) -> None:
-        """Refuse a payout address that is one of our own hotkeys."""
-        refuse_own_hotkey(self.payout_address, field="payout_address")
+        """Refuse one of our own hotkeys."""
+        refuse_own_hotkey(self.address, field="address")
+
+    @property
+    def stage(self) -> Stage:
+        """What it is now; for versions read by `with_stage`."""
+        if self.status != self.Status.APPROVED:
+            return self.Stage(self.status)
+        if self.effective_from is not None and self.effective_from > self.clock:  # type: ignore[attr-defined]
+            return self.Stage.COOLING_OFF
+        return self.Stage.REPLACED if self.is_replaced else self.Stage.IN_FORCE  # type: ignore[attr-defined]
+
+    @property
+    def is_announced(self) -> bool:
+        """Tell whether the partner's contacts were told of it."""
+        return self.notified_at is not None or self.told_at is not None
+
+
+_UNDER_WAY = Q(status=PayoutAddress.Status.REQUESTED) | Q(
+    status=PayoutAddress.Status.APPROVED, effective_from__gt=Now()
+)
 
 
 @tracked()
@@ -553,7 +758,7 @@ class Seal(models.Model):
     """
 
     number = models.BigIntegerField(primary_key=True, help_text="From 1, without holes.")
-    kind = models.CharField(max_length=9)
+    kind = models.CharField(max_length=16)
     event_id = models.BigIntegerField()
     columns = models.TextField(help_text="Names, separated by commas.")
     digest = models.BinaryField()
@@ -572,13 +777,14 @@ class Seal(models.Model):
 
 
 class Change(models.Model):
-    """One line of the history of partners, agreements, rules and wallets: a view, never written to."""
+    """One line of the history of partners and of what hangs on them: a view, never written to."""
 
     class Kind(models.TextChoices):
         PARTNER = "PARTNER", "Partner"
         AGREEMENT = "AGREEMENT", "Agreement"
         RULE = "RULE", "Rule"
         WALLET = "WALLET", "Wallet"
+        PAYOUTADDRESS = "PAYOUTADDRESS", "Payout address"
 
     class What(models.TextChoices):
         INSERT = "insert", "Added"
@@ -586,7 +792,7 @@ class Change(models.Model):
         DELETE = "delete", "Removed"
 
     id = models.CharField(max_length=30, primary_key=True)
-    kind = models.CharField(max_length=9, choices=Kind.choices)
+    kind = models.CharField(max_length=16, choices=Kind.choices)
     event_id = models.BigIntegerField()
     object_id = models.BigIntegerField()
     partner = models.ForeignKey(Partner, null=True, on_delete=models.DO_NOTHING, related_name="+")

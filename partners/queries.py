@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Now
+
 from partners.matching import AgreementTerms, RuleBook, RuleTerms, WalletTerms
-from partners.models import Agreement, Rule, Wallet, own_chain
+from partners.models import Agreement, Change, Partner, PayoutAddress, Rule, Wallet, own_chain
 
 
 def rule_book() -> RuleBook:
@@ -49,3 +54,23 @@ def rule_book() -> RuleBook:
         for values in columns.values_list("pk", "partner_id", "address", "introduced_date", "is_active")
     ]
     return RuleBook(agreements, rules, wallets)
+
+
+def address_now(partner: str = "pk") -> Subquery:
+    """The address a partner is paid to now, for annotations; null where there is none.
+
+    :param partner: how the outer query names the partner.
+    """
+    versions = PayoutAddress.objects.filter(
+        partner=OuterRef(partner), status=PayoutAddress.Status.APPROVED, effective_from__lte=Now()
+    )
+    return Subquery(versions.order_by("-effective_from", "-pk").values("address")[:1])
+
+
+def contacts_since(partner: Partner, span: timedelta) -> list[str]:
+    """List every contact e-mail that the partner had within the last `span`, by the history and the database's clock."""
+    changes = Change.objects.filter(kind=Change.Kind.PARTNER, object_id=partner.pk)
+    recent = changes.filter(at__gt=Now() - span).values_list("values__contact_email", flat=True)
+    before = changes.filter(at__lte=Now() - span).order_by("-event_id")
+    contacts = [*before.values_list("values__contact_email", flat=True)[:1], *recent.order_by("event_id")]
+    return list(dict.fromkeys(contact for contact in contacts if contact))

@@ -66,21 +66,19 @@ def create_partner(
     actor: Actor,
     name: str,
     slug: str,
-    payout_address: str = "",
     contact_email: str = "",
     notes: str = "",
     kind: str = Partner.Kind.NAMED,
     reason: str = "",
 ) -> Partner:
-    """Add a partner, who earns nothing before they have an agreement, a rule and wallets.
+    """Add a partner, who earns nothing before they have an agreement and a rule, and is not paid before a payout address.
 
-    :raises Refused: when the name or slug is taken or the payout address is not one.
+    :raises Refused: when the name or slug is taken.
     """
     partner = Partner(
         name=name,
         slug=slug,
         kind=kind,
-        payout_address=payout_address,
         contact_email=contact_email,
         notes=notes,
     )

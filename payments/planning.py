@@ -25,6 +25,7 @@ class Reason(StrEnum):
     NOTHING_DUE = "NOTHING_DUE"
     PAUSED = "PAUSED"
     OPEN_PAYOUT = "OPEN_PAYOUT"
+    ADDRESS_CHANGING = "ADDRESS_CHANGING"
     NO_ADDRESS = "NO_ADDRESS"
     BAD_ADDRESS = "BAD_ADDRESS"
     BELOW_MINIMUM = "BELOW_MINIMUM"
@@ -32,7 +33,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Candidate:
-    """One partner as found when planning. `payable_rao` is owed and not reserved by an approved payout."""
+    """One partner as found when planning. `payable_rao` is owed and not reserved by an approved payout.
+
+    `address` is the one in force, empty where there is none.
+    """
 
     partner_id: int
     slug: str
@@ -42,6 +46,7 @@ class Candidate:
     payable_rao: int
     minimum_rao: int = 0
     has_open_payout: bool = False
+    is_address_changing: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,12 @@ def _find_refusal(one: Candidate) -> tuple[Reason, str] | None:
         return Reason.PAUSED, "The partner is paused: still earns, is not paid until set active."
     if one.has_open_payout:
         return Reason.OPEN_PAYOUT, "A proposed batch already pays this partner: approve or cancel it first."
+    if one.is_address_changing:
+        return Reason.ADDRESS_CHANGING, (
+            "A new payout address was requested: nothing is paid until it takes effect or the request is cancelled."
+        )
     if not one.address:
-        return Reason.NO_ADDRESS, "No payout address is set."
+        return Reason.NO_ADDRESS, "No payout address is in force: request one on the partner's page."
     try:
         decode_address(one.address)
     except InvalidAddress as error:

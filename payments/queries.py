@@ -11,7 +11,7 @@ from chain.network import coin, family
 from chain.units import format_rao
 from ledger import queries as ledger_queries
 from ledger.models import Period
-from partners.models import Agreement, Partner
+from partners.models import Agreement, Partner, PayoutAddress
 from payments.models import Batch, Payout
 from payments.planning import Candidate, Line, Plan, compute_content_hash, plan_payouts
 
@@ -52,20 +52,28 @@ def plan_due(*, now: datetime, through: Period) -> Preview:
     waiting = set(
         Payout.objects.filter(batch__status=Batch.Status.PROPOSED).values_list("partner_id", flat=True)
     )
+    addresses, changing = _addresses_in_force()
     plan = plan_payouts(
         Candidate(
             partner_id=partner.pk,
             slug=partner.slug,
             name=partner.name,
             is_active=partner.status == Partner.Status.ACTIVE,
-            address=partner.payout_address,
+            address=addresses.get(partner.pk, ""),
             payable_rao=payable.get(partner.pk, 0),
             minimum_rao=minimum.get(partner.pk, 0),
             has_open_payout=partner.pk in waiting,
+            is_address_changing=partner.pk in changing,
         )
         for partner in Partner.objects.order_by("id")
     )
     return Preview(plan, through, _hash_lines(plan.lines, through) if plan.lines else None)
+
+
+def _addresses_in_force() -> tuple[dict[int, str], set[int]]:
+    """The address of each partner by the database's clock, and whose is being changed."""
+    addresses = dict(PayoutAddress.objects.in_force().values_list("partner_id", "address"))
+    return addresses, set(PayoutAddress.objects.open().values_list("partner_id", flat=True))
 
 
 def hash_batch(batch: Batch) -> str:
@@ -95,10 +103,15 @@ def _hash_lines(lines: tuple[Line, ...], through: Period) -> str:
 def find_changes(batch: Batch) -> list[str]:
     """Say, in sentences, what no longer is as it was when the batch was proposed. Empty: it still holds."""
     changes = []
+    addresses, changing = _addresses_in_force()
     for payout in batch.payouts.select_related("partner"):
         partner = payout.partner
-        if partner.payout_address != payout.address:
-            new = partner.payout_address or "none"
+        if partner.pk in changing:
+            changes.append(
+                f"A new payout address of {partner} was requested: nothing is paid to {partner} until it takes effect or "
+                "the request is cancelled."
+            )
+        if (new := addresses.get(partner.pk, "none")) != payout.address:
             changes.append(f"The payout address of {partner} changed from {payout.address} to {new}.")
         if partner.status != Partner.Status.ACTIVE:
             changes.append(f"{partner} is no longer active.")

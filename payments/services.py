@@ -10,6 +10,7 @@ from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 
 from chain.locks import Lock, hold
 from ledger import services as ledger_services
@@ -74,6 +75,8 @@ def propose_batch(
     if obstacle := find_obstacle():
         raise NotHere(obstacle)
     hold(Lock.PROPOSE)
+    # Held until commit, so that no address changes between the plan and the payouts.
+    _lock_partners(Partner.objects.all())
     through = through or last_period()
     if through is None:
         raise NothingToPay("No period is closed yet. Close a day first; then what it owes can be paid.")
@@ -111,18 +114,13 @@ def approve_batch(*, batch_id: int, content_hash: str, actor: User, now: datetim
     :raises BatchChanged: saying what changed since it was proposed.
     """
     _require(actor, APPROVE)
+    # Partners first, then the batch, as whoever requests a new address and by that cancels the batch.
+    _lock_partners(Partner.objects.filter(payouts__batch=batch_id))
     batch = _lock_batch(batch_id)
     if batch.proposed_by_id == actor.pk:
         raise NotAllowed(f"You proposed {batch}. A second person with the right to approve must look at it.")
     if batch.status != Batch.Status.PROPOSED:
         raise AlreadyDecided(f"{batch} is {batch.get_status_display().lower()} already. Nothing was done.")
-    # Held until commit, so that no address changes between the comparison and the approval.
-    list(
-        Partner.objects.filter(payouts__batch=batch)
-        .order_by("id")
-        .select_for_update(no_key=True, of=("self",))
-        .values_list("id")
-    )
     changes = find_changes(batch) + find_uncovered(batch)
     if changes:
         raise BatchChanged(f"{batch} was not approved. {' '.join(changes)} Cancel it and propose a new one.")
@@ -161,6 +159,10 @@ def cancel_batch(*, batch_id: int, reason: str, actor: User, now: datetime) -> B
             ledger_services.release_payout(payout_id=payout.pk, actor=actor, now=now, reason=reason)
     _swap(batch, Batch.Status.CANCELLED, cancelled_by=actor, cancelled_at=now, cancel_reason=reason)
     return batch
+
+
+def _lock_partners(partners: QuerySet[Partner]) -> None:
+    list(partners.order_by("id").select_for_update(no_key=True, of=("self",)).values_list("id"))
 
 
 def _lock_batch(batch_id: int) -> Batch:

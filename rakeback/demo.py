@@ -24,6 +24,7 @@ from ledger.models import Attribution, Period
 from ledger.queries import in_flight_by_partner, payable_by_partner
 from ledger.services import attribute_yields, close_due_days
 from partners.models import Partner, Rule
+from partners.payout_addresses import begin_with_address
 from partners.services import add_agreement, add_rule, add_wallets, create_partner
 from payments.models import Batch
 from payments.services import approve_batch, propose_batch
@@ -117,11 +118,11 @@ def _creative_builds(actor: User) -> None:
         actor=actor,
         name="Creative Builds",
         slug="creative-builds",
-        payout_address=CREATIVE_BUILDS_WALLETS[0],
         contact_email="payouts@creative-builds.example",
         notes="Brings delegators whose wallets they name themselves.",
         reason=reason,
     )
+    begin_with_address(actor=actor, partner=partner, address=CREATIVE_BUILDS_WALLETS[0], reason=reason)
     agreement = add_agreement(
         actor=actor,
         partner=partner,

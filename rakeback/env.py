@@ -21,6 +21,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _POSTGRES_SCHEMES = frozenset({"postgres", "postgresql"})
+_MAIL_SCHEMES = frozenset({"smtp", "smtp+tls", "smtp+ssl", "smtps", "consolemail"})
 _REDIS_SCHEMES = frozenset({"redis", "rediss", "redis+socket", "unix"})
 
 
@@ -166,6 +167,23 @@ class Environment:
         if not described.get("NAME"):
             self.refuse(name, rule, example, "an address without a database name")
         return described
+
+    def mail(self, name: str = "EMAIL_URL") -> dict[str, Any]:
+        """Return Django's description of the mail server that a URL names; without one, a backend that refuses to send."""
+        rule = (
+            "the address of a mail server, smtp+tls://USER:PASSWORD@HOST:587 or smtp+ssl://… on 465, or consolemail:// to "
+            "print messages instead of sending them"
+        )
+        url = self.secret(
+            name,
+            rule=rule,
+            example="smtp+tls://rakeback:secret@mail.example.com:587",
+            default="",
+            accepts=lambda given: _scheme(given) in _MAIL_SCHEMES,
+        )
+        if not url:
+            return {"EMAIL_BACKEND": "rakeback.mail.RefusingBackend"}
+        return dict(environ.Env.email_url_config(url))
 
     def redis(self, name: str = "REDIS_URL") -> str:
         """Return the address of the Redis or Valkey server."""

@@ -19,6 +19,7 @@ from django.urls import reverse
 from chain.families import Family
 from chain.models import Gap
 from chain.network import family
+from partners.models import PayoutAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("partners.Rule", "Rules", "rule"),
             Entry("partners.Wallet", "Wallets", "wallet"),
             Entry("partners.WhatIf", "What if", "difference"),
+            Entry("partners.PayoutAddress", "Payout addresses", "account_balance_wallet"),
             Entry("partners.Change", "Changes", "history"),
         ),
     ),
@@ -110,7 +112,7 @@ _PLACED = {entry.model.lower() for _, entries in GROUPS for entry in entries}
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
-    """List the sidebar's groups for this person. One query, for the number of open gaps."""
+    """List the sidebar's groups for this person. Two queries, for the open gaps and the payout addresses under way."""
     overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
     groups: list[dict[str, Any]] = [{"items": [overview]}]
     for title, entries in (*GROUPS, ("More", _unplaced())):
@@ -147,6 +149,8 @@ def _item(request: HttpRequest, entry: Entry) -> dict[str, Any] | None:
     }
     if model is Gap and (count := Gap.objects.filter(state=Gap.State.OPEN).count()):
         item |= {"badge": f"{count:,}", "badge_variant": "danger"}
+    if model is PayoutAddress and (count := PayoutAddress.objects.open().count()):
+        item |= {"badge": f"{count:,}", "badge_variant": "warning"}
     return item
 
 

@@ -30,6 +30,7 @@ from chain.queries import last_block
 from chain.tables import Column, Table
 from chain.units import format_rao
 from ledger.queries import Overview, bases_by_partner, delegators_by_partner, overview
+from partners.models import PayoutAddress
 from payments.models import Batch
 from rakeback.chart import Chart, Day, draw
 from rakeback.overview_chain import add_reading, chain_figures, chain_todos
@@ -71,6 +72,8 @@ def add_to_index(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
         add_reading(may, newest, now, figures, todos)
     if may("payments.view_batch"):
         todos.extend(batch_todos())
+    if may("partners.view_payoutaddress"):
+        todos.extend(address_todos())
     if totals is not None:
         tables.append(take_table(totals))
     return context | {
@@ -311,6 +314,21 @@ def batch_todos() -> Iterator[Todo]:
                 f"{batch.proposed_at:%Y-%m-%d}",
             ),
             reverse("admin:payments_batch_change", args=[batch.pk]),
+            "Look at it",
+        )
+
+
+def address_todos() -> Iterator[Todo]:
+    """New payout addresses that a second person should look at."""
+    waiting = PayoutAddress.objects.filter(status=PayoutAddress.Status.REQUESTED)
+    for version in waiting.select_related("partner", "requested_by")[:5]:
+        yield Todo(
+            "warning",
+            "account_balance_wallet",
+            f"A new payout address of {version.partner} waits for approval",
+            f"Requested by {version.requested_by} on {version.requested_at:%Y-%m-%d}. Nothing is paid to them until then"
+            + ("." if version.is_announced else ", and nobody of theirs was told yet."),
+            reverse("admin:partners_payoutaddress_change", args=[version.pk]),
             "Look at it",
         )
 

@@ -232,6 +232,24 @@ RAKEBACK_PRICE_DISAGREEMENT_BPS = _env.integer(
     "RAKEBACK_PRICE_DISAGREEMENT_BPS", default=500, minimum=1, maximum=10_000
 )
 
+# --- Mail -----------------------------------------------------------------------------------------------
+
+# For the notices of new payout addresses. Empty: none is sent, and each says so.
+for _name, _value in _env.mail().items():
+    globals()[_name] = _value
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = _env.text(
+    "EMAIL_FROM",
+    rule="the sender of notices, an e-mail address that partners know",
+    example="payouts@validator.example",
+    default=None if _env.is_set("EMAIL_URL") else "rakeback@localhost",
+    accepts=lambda text: text.count("@") == 1 and text.isprintable() and " " not in text,
+)
+# The database itself takes no less than 48 (partners.models.COOLING_OFF_HOURS_MIN).
+RAKEBACK_ADDRESS_COOLING_OFF_HOURS = _env.integer(
+    "RAKEBACK_ADDRESS_COOLING_OFF_HOURS", default=72, minimum=48, maximum=30 * 24
+)
+
 # The order of changes within one transaction is part of the history.
 PGHISTORY_CREATED_AT_FUNCTION = "CLOCK_TIMESTAMP()"
 

@@ -23,6 +23,7 @@ from chain.models import Asset, Block, Conversion, Gap, IngestRun, Runtime, Side
 from ledger.models import Attribution, Period
 from partners.api_base import ApiKeyAuthentication, KeyThrottle, MayUseView
 from partners.models import ApiKey, Partner, Wallet
+from partners.tests.factories import paid_to
 from payments.tests.factories import HOTKEY, address_of, make_partner, make_period, make_user
 from rakeback import api
 
@@ -85,7 +86,7 @@ class World:
     def foreign(self) -> list[str]:
         """Everything by which the second partner could be recognised."""
         return [
-            "second", "SECOND", self.second.payout_address, address_of(501), "secret",
+            "second", "SECOND", paid_to(self.second), address_of(501), "secret",
         ]  # fmt: skip
 
 
@@ -173,7 +174,7 @@ def test_threat6_anothers_ids_do_not_exist_for_a_bound_key(world: World) -> None
             assert answer.json()["results"] == [], address
         else:
             assert answer.status_code == 404, address
-        for text in ("SECOND", world.second.payout_address, address_of(501), "secret"):
+        for text in ("SECOND", paid_to(world.second), address_of(501), "secret"):
             assert text.encode() not in answer.content, (address, text)
 
 

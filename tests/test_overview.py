@@ -76,7 +76,6 @@ def make_earnings() -> None:
         actor=actor,
         name="Creative Builds",
         slug="cb",
-        payout_address=key("payout"),
         contact_email="",
         notes="",
         reason="-",

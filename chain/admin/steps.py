@@ -32,13 +32,13 @@ from chain.tasks import open_node, wake_workers
 
 
 class Step(View):
-    """Lets in who has the right; the others get 403 before anything is looked at."""
+    """Lets in who has one of the rights; the others get 403 before anything is looked at."""
 
     model_admin: ModelAdmin[Any] = None  # type: ignore[assignment]
-    right: ClassVar[str] = RUN
+    rights: ClassVar[tuple[str, ...]] = (RUN,)
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not request.user.has_perm(self.right):
+        if not any(request.user.has_perm(right) for right in self.rights):
             raise PermissionDenied
         return super().dispatch(request, *args, **kwargs)
 
@@ -229,7 +229,7 @@ class RetryConfirm(Confirm):
 class GiveUpPage(Page):
     """What accepting blocks as lost means, and in whose name."""
 
-    right = ACCEPT
+    rights = (ACCEPT,)
     template_name = "admin/chain/give_up.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -256,7 +256,7 @@ class GiveUpPage(Page):
 class GiveUpConfirm(Confirm):
     """Accept in the name of who is signed in."""
 
-    right = ACCEPT
+    rights = (ACCEPT,)
 
     def post(self, request: HttpRequest, gap_id: int) -> HttpResponse:
         gap = get_object_or_404(Gap, pk=gap_id)

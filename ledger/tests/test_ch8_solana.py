@@ -62,6 +62,7 @@ from ledger.services import (
     preview_chain_file,
 )
 from partners.models import Partner, Wallet, WalletChain
+from partners.payout_addresses import begin_with_address
 from partners.services import Refused, add_agreement, add_rule, add_wallet, create_partner
 
 pytestmark = pytest.mark.django_db
@@ -385,7 +386,7 @@ def test_pa4_wallets_are_of_the_chain_that_is_held(solana: Network) -> None:
     with pytest.raises(Refused, match="looks like a Bittensor address"):
         add_wallet(actor=None, partner=partner, address=ss58, introduced_date=DAY)
     with pytest.raises(Refused, match="looks like a Bittensor address"):
-        create_partner(actor=None, name="Other", slug="other", payout_address=ss58)
+        begin_with_address(actor=None, partner=partner, address=ss58, reason="Signed")
     with pytest.raises(Refused, match="already a wallet of Creative Builds"):
         add_wallet(actor=None, partner=partner, address=ANN, introduced_date=DAY)
     load(EPOCH_700.read_bytes())

@@ -4,6 +4,6 @@ Nothing can be deleted here. What is saved goes through forms that validate as t
 `recorded`, so that the history knows who did it and why; bulk actions call the services.
 """
 
-from partners.admin import agreements, changes, keys, partners, wallets
+from partners.admin import agreements, changes, keys, partners, payout_addresses, wallets
 
-__all__ = ["agreements", "changes", "keys", "partners", "wallets"]
+__all__ = ["agreements", "changes", "keys", "partners", "payout_addresses", "wallets"]

@@ -5,21 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
+from chain.display import address_html
 from chain.units import format_bps
 from partners import forms, services
 from partners.admin.agreements import AgreementInline, AgreementSaving
 from partners.admin.base import RecordedAdmin, reason_of, without_reason
-from partners.models import Agreement, Partner, Rule, Wallet
+from partners.admin.payout_addresses import section_of
+from partners.models import Agreement, Partner, PayoutAddress, Rule, Wallet
 
 
 @admin.register(Partner)
@@ -29,10 +32,11 @@ class PartnerAdmin(AgreementSaving, RecordedAdmin):
     list_display = ("name", "kind_label", "status_label", "rate_now", "wallet_count")
     list_filter = (("status", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter))
     list_filter_submit = True
-    search_fields = ("name", "slug", "contact_email", "payout_address", "notes")
+    search_fields = ("name", "slug", "contact_email", "payout_addresses__address", "notes")
     prepopulated_fields = {"slug": ("name",)}
-    readonly_fields = ("wallets_link",)
+    readonly_fields = ("wallets_link", "payout_address_shown")
     inlines = (AgreementInline,)
+    change_form_outer_after_template = "admin/partners/payout_address/section.html"
     actions = ("pause", "activate")
     empty_title = "No partners yet"
     empty_text = (
@@ -41,7 +45,7 @@ class PartnerAdmin(AgreementSaving, RecordedAdmin):
     )
     fieldsets = (
         (None, {"fields": (("name", "slug"), ("kind", "status"), "wallets_link")}),
-        ("Payment", {"fields": ("payout_address", "contact_email")}),
+        ("Payment", {"fields": ("contact_email", "payout_address_shown")}),
         (None, {"fields": ("notes", "reason")}),
     )
 
@@ -94,6 +98,25 @@ class PartnerAdmin(AgreementSaving, RecordedAdmin):
             reverse("admin:partners_wallet_changelist"),
             partner.pk,
         )
+
+    @display(description="Payout address")
+    def payout_address_shown(self, partner: Partner) -> Any:
+        if partner._state.adding:
+            return "Save the partner first, then request their payout address."
+        version = PayoutAddress.objects.in_force().filter(partner=partner).first()
+        return (
+            address_html(version.address) if version else "None in force: nothing is paid. Request one below."
+        )
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], **kwargs: Any
+    ) -> HttpResponse:
+        """Show the payout address, in force and on its way, with the steps that this person may take."""
+        partner = kwargs.get("obj")
+        if isinstance(partner, Partner):
+            assert isinstance(request.user, User)
+            context["payout"] = section_of(partner, request.user)
+        return super().render_change_form(request, context, **kwargs)  # type: ignore[no-any-return]
 
     def save_formset(self, request: HttpRequest, form: ModelForm[Any], formset: Any, change: bool) -> None:
         # Spans that are moved together may overlap in between; they are compared when all are saved.

@@ -8,7 +8,9 @@ from django.contrib.auth.models import Group, Permission, User
 from psycopg.types.range import TimestamptzRange
 
 from chain.addresses import encode_address
-from partners.models import Agreement, Partner, Rule, Wallet
+from partners import payout_addresses
+from partners.models import Agreement, Partner, PayoutAddress, Rule, Wallet
+from tests.guards import tamper
 
 START = datetime(2025, 8, 1, tzinfo=UTC)
 DAY = START.date()
@@ -48,3 +50,43 @@ def make_agreement(
 
 def make_wallet(partner: Partner, number: int = 1, introduced: date = DAY) -> Wallet:
     return Wallet.objects.create(partner=partner, address=address(number), introduced_date=introduced)
+
+
+def begin(partner: Partner, text: str) -> PayoutAddress:
+    """Give a partner made by the test the address they begin with."""
+    return payout_addresses.begin_with_address(actor=None, partner=partner, address=text, reason="Signed")
+
+
+def paid_to(partner: Partner) -> str:
+    """The address in force."""
+    return PayoutAddress.objects.in_force().get(partner=partner).address
+
+
+def requested(partner: Partner, text: str) -> PayoutAddress:
+    """A request that nobody was told of yet."""
+    asker = make_user(rights=("request_payoutaddress",), name=f"asker {User.objects.count()}")
+    return payout_addresses.request_address(actor=asker, partner=partner, address=text, reason="New wallet")
+
+
+def approved(version: PayoutAddress) -> PayoutAddress:
+    """The request told of and approved by another person; it cools off."""
+    other = make_user(rights=("approve_payoutaddress",), name=f"approver {User.objects.count()}")
+    payout_addresses.record_told(actor=other, version_id=version.pk, how="By telephone")
+    return payout_addresses.approve_address(actor=other, version_id=version.pk)
+
+
+def travel(version: PayoutAddress, takes_effect_in: str) -> None:
+    """Move a version through time, so that it takes effect so long after now: `1 s`, `-1 s`."""
+    tamper(
+        "UPDATE partners_payoutaddress SET effective_from = clock_timestamp() + %s::interval,"
+        " approved_at = clock_timestamp() + %s::interval - cooling_off_hours * interval '1 hour' WHERE id = %s",
+        takes_effect_in, takes_effect_in, version.pk,
+    )  # fmt: skip
+
+
+def swap_address(partner: Partner, text: str) -> PayoutAddress:
+    """Change a partner's address all the way: requested, approved, cooled off."""
+    version = approved(requested(partner, text))
+    travel(version, "-1 s")
+    version.refresh_from_db()
+    return version

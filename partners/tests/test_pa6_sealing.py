@@ -19,14 +19,23 @@ from partners.models import Change, Partner, Seal, Wallet
 from partners.sealing import BadHead, Head, check_history, newest_head
 from partners.tasks import HistoryDiffers
 from partners.tasks import check_history as check_by_night
-from partners.tests.factories import DAY, address, make_agreement, make_partner, make_user
+from partners.tests.factories import (
+    DAY,
+    address,
+    approved,
+    begin,
+    make_agreement,
+    make_partner,
+    make_user,
+    requested,
+)
 from tests.guards import without_triggers
 
 pytestmark = pytest.mark.django_db
 
 SEED = int(os.environ.get("SEAL_SEED", "1"))
 EDITS = 1_000
-EVENTS = [f"partners_{kind}event" for kind in ("partner", "agreement", "rule", "wallet")]
+EVENTS = [f"partners_{kind}event" for kind in ("partner", "agreement", "rule", "wallet", "payoutaddress")]
 OTHER_VALUES = {
     "ARRAY": "array_append({0}, '7')",
     "boolean": "NOT {0}",
@@ -66,6 +75,8 @@ def live_a_little() -> None:
     services.deactivate_wallets(actor=olivia, wallet_ids=ids[2:3], reason="left")
     services.set_partners_status(actor=None, partner_ids=[two.pk], status=Partner.Status.PAUSED)
     Wallet.objects.filter(pk=ids[4]).delete()
+    begin(one, address(9))
+    approved(requested(one, address(10)))
 
 
 def test_pa6_every_change_is_sealed_in_order_and_the_chain_is_whole() -> None:
@@ -182,6 +193,7 @@ def test_pa6_whoever_takes_back_the_rows_as_well_is_found_by_a_head_that_was_not
             "partners_seal",
             "partners_rule",
             "partners_wallet",
+            "partners_payoutaddress",
             "partners_agreement",
             "partners_partner",
         ):

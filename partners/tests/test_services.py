@@ -11,9 +11,18 @@ from django.db import IntegrityError, connection, transaction
 from chain.models import Hotkey
 from partners import services
 from partners.matching import Delegation
-from partners.models import Agreement, Change, Partner, Rule, Wallet
+from partners.models import Agreement, Change, Partner, PayoutAddress, Rule, Wallet
 from partners.queries import rule_book
-from partners.tests.factories import DAY, START, address, make_agreement, make_partner, make_user, make_wallet
+from partners.tests.factories import (
+    DAY,
+    START,
+    address,
+    begin,
+    make_agreement,
+    make_partner,
+    make_user,
+    make_wallet,
+)
 
 pytestmark = pytest.mark.django_db
 LATER = START + timedelta(days=30)
@@ -158,7 +167,8 @@ def test_pa4_what_is_no_address_is_refused_and_none_of_the_list_is_saved(text: s
     with pytest.raises(services.Refused, match=said):
         services.add_wallets(actor=None, partner=partner, addresses=[address(2), text], introduced_date=DAY)
     with pytest.raises(services.Refused, match=said):
-        services.create_partner(actor=None, name="B", slug="b", payout_address=text)
+        begin(partner, text)
+    assert not PayoutAddress.objects.exists()
     assert not Wallet.objects.exists()
     assert Partner.objects.count() == 1
 
@@ -168,7 +178,7 @@ def test_pa4_our_own_hotkey_is_neither_wallet_nor_payout_address() -> None:
     with pytest.raises(services.Refused, match="own hotkey RT21"):
         services.add_wallet(actor=None, partner=make_partner(), address=address(7), introduced_date=DAY)
     with pytest.raises(services.Refused, match="own hotkey RT21"):
-        services.create_partner(actor=None, name="B", slug="b", payout_address=address(7))
+        begin(Partner.objects.get(), address(7))
 
 
 def test_an_address_given_twice_is_refused() -> None:

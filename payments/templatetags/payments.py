@@ -25,5 +25,5 @@ def address(text: str) -> str:
 @register.filter
 def reason_colour(reason: Reason) -> str:
     """Name the label colour of a reason: what somebody should look into stands out."""
-    look = {Reason.NO_ADDRESS, Reason.BAD_ADDRESS, Reason.OPEN_PAYOUT}
+    look = {Reason.NO_ADDRESS, Reason.BAD_ADDRESS, Reason.OPEN_PAYOUT, Reason.ADDRESS_CHANGING}
     return "warning" if reason in look else "default"

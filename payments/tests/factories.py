@@ -21,6 +21,7 @@ from ledger.models import (
     Posting,
 )
 from partners.models import Agreement, Partner
+from partners.tests.factories import begin
 
 NOW = datetime(2026, 2, 3, 12, tzinfo=UTC)
 _numbers = itertools.count(1)
@@ -117,10 +118,14 @@ def _write_share(period: Period, source: Yield, agreement: Agreement, amount_rao
     )
 
 
-def make_partner(slug: str, *, owed: int = 0, minimum: int = 0, **fields: object) -> Partner:
+def make_partner(
+    slug: str, *, owed: int = 0, minimum: int = 0, has_address: bool = True, **fields: object
+) -> Partner:
     number = next(_numbers)
-    defaults = {"name": slug.upper(), "payout_address": address_of(number)} | fields
+    defaults = {"name": slug.upper()} | fields
     partner = Partner.objects.create(slug=slug, **defaults)
+    if has_address:
+        begin(partner, address_of(number))
     Agreement.objects.create(
         partner=partner,
         effective=(datetime(2025, 1, 1, tzinfo=UTC), None),

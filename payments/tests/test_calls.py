@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import chain.tests
 from chain.addresses import decode_address, encode_address
 from chain.models import Runtime
-from partners.models import Partner
+from partners.tests.factories import approved, paid_to, requested, travel
 from payments import calls
 from payments.calls import CallDataError, Codec, encode_checked
 from payments.services import BatchChanged, approve_batch, call_data, cancel_batch, propose_batch
@@ -136,11 +136,12 @@ def test_py4_only_an_approved_batch_that_still_holds_is_exported(metadata: bytes
     with pytest.raises(CallDataError, match="damaged"):
         call_data(batch)
     Runtime.objects.filter(pk=293).update(metadata_sha256=hashlib.sha256(metadata).hexdigest())
-    assert call_data(batch) == by_hand(
-        [(first.payout_address, 5_000), (second.payout_address, 7_000_000_000)]
-    )
+    assert call_data(batch) == by_hand([(paid_to(first), 5_000), (paid_to(second), 7_000_000_000)])
 
-    Partner.objects.filter(slug="cb").update(payout_address=address_of(99))
+    version = requested(first, address_of(99))
+    with pytest.raises(BatchChanged, match="A new payout address of CB was requested"):
+        call_data(batch)
+    travel(approved(version), "-1 s")
     with pytest.raises(BatchChanged, match="payout address of CB changed"):
         call_data(batch)
     cancelled = cancel_batch(batch_id=batch.pk, reason="Address changed", actor=checker, now=NOW)

@@ -7,9 +7,11 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 
 from partners.models import Partner
+from partners.tests.factories import paid_to
 from payments.models import Batch, Payout
 from payments.services import approve_batch, cancel_batch, propose_batch
 from payments.tests.factories import NOW, address_of, make_partner, make_user
+from tests.guards import tamper
 
 pytestmark = pytest.mark.django_db
 
@@ -144,7 +146,11 @@ def test_l5_decisions_need_their_ledger_entries(batch: Batch, checker: User) -> 
 def test_threat12_an_address_swapped_after_the_proposal_stops_the_approval(
     batch: Batch, checker: User
 ) -> None:
-    Partner.objects.filter(slug="cb").update(payout_address=address_of(99))
+    tamper(
+        "UPDATE partners_payoutaddress SET address = %s WHERE partner_id = (SELECT id FROM partners_partner"
+        " WHERE slug = 'cb')",
+        address_of(99),
+    )
     refuse("changed since it was proposed: cb", APPROVE, who=checker.pk)
     Partner.objects.filter(slug="talisman").update(status="PAUSED")
     refuse("changed since it was proposed: cb, talisman", APPROVE, who=checker.pk)
@@ -168,7 +174,7 @@ def test_p1_a_batch_starts_proposed_and_undecided(batch: Batch, checker: User) -
 
 def test_p2_head_and_payouts_agree_at_commit(batch: Batch) -> None:
     partner = make_partner("new")
-    values: dict[str, str | int] = {"partner": partner.pk, "address": partner.payout_address}
+    values: dict[str, str | int] = {"partner": partner.pk, "address": paid_to(partner)}
     refuse("says 1 payouts of 9000 rao, has 0 of 0", INSERT)
     refuse("says 1 payouts of 9001 rao", INSERT.replace("9000", "9001"), PAY, **values)
     refuse("says 2 payouts of 9000 rao", INSERT.replace("1, 9000", "2, 9000"), PAY, **values)
@@ -180,7 +186,7 @@ def test_p2_head_and_payouts_agree_at_commit(batch: Batch) -> None:
 
 def test_p2_a_batch_is_sealed_with_its_payouts(batch: Batch, checker: User) -> None:
     partner = make_partner("late")
-    values: dict[str, str | int] = {"partner": partner.pk, "address": partner.payout_address}
+    values: dict[str, str | int] = {"partner": partner.pk, "address": paid_to(partner)}
     values["other"] = make_partner("later").pk
     refuse("is complete and takes no more", PAY, **values)
     second = PAY.replace("%(partner)s", "%(other)s")
@@ -209,9 +215,10 @@ def test_p2_payouts_and_batches_are_never_edited_or_removed(batch: Batch, statem
 
 def test_p3_one_proposed_payout_per_partner(batch: Batch, checker: User) -> None:
     partner = Partner.objects.get(slug="cb")
-    values: dict[str, str | int] = {"partner": partner.pk, "address": partner.payout_address}
+    values: dict[str, str | int] = {"partner": partner.pk, "address": paid_to(partner)}
     refuse("already in a proposed batch: cb", INSERT, PAY, **values)
-    new: dict[str, str | int] = values | {"partner": make_partner("new").pk}
+    other = make_partner("new")
+    new: dict[str, str | int] = {"partner": other.pk, "address": paid_to(other)}
     refuse("payout_one_per_partner_and_batch", INSERT.replace("1, 9000", "2, 18000"), PAY, PAY, **new)
     approve_batch(batch_id=batch.pk, content_hash=batch.content_hash, actor=checker, now=NOW)
     run(INSERT, PAY, **values)
@@ -228,4 +235,4 @@ def test_p3_an_old_snapshot_cannot_hide_a_proposed_payout(maker: User) -> None:
     partner = make_partner("cb", owed=5_000)
     propose_batch(actor=maker, now=NOW)
     repeatable = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
-    refuse("READ COMMITTED", repeatable, INSERT, PAY, partner=partner.pk, address=partner.payout_address)
+    refuse("READ COMMITTED", repeatable, INSERT, PAY, partner=partner.pk, address=paid_to(partner))
