@@ -158,28 +158,30 @@ COOLING_OFF_HOURS_MIN = 48
 """The database takes no shorter cooling-off, whatever the setting says."""
 
 
+def _took_over() -> Exists:
+    """Whether a later version of the outer query's partner is in force."""
+    later = Q(effective_from__gt=OuterRef("effective_from")) | Q(
+        effective_from=OuterRef("effective_from"), pk__gt=OuterRef("pk")
+    )
+    due = Q(partner=OuterRef("partner"), status=PayoutAddress.Status.APPROVED, effective_from__lte=Now())
+    return Exists(PayoutAddress.objects.filter(later & due))
+
+
 class PayoutAddressQuerySet(models.QuerySet["PayoutAddress"]):
     """Versions by the clock of the database, never that of the application."""
 
     def in_force(self) -> PayoutAddressQuerySet:
         """The version of each partner that payouts go to now, at most one per partner."""
         due = self.filter(status=PayoutAddress.Status.APPROVED, effective_from__lte=Now())
-        return due.order_by("partner_id", "-effective_from", "-pk").distinct("partner_id")
+        return due.exclude(_took_over())
 
     def open(self) -> PayoutAddressQuerySet:
         """Changes under way: requested, or approved and cooling off."""
         return self.filter(_UNDER_WAY)
 
     def with_stage(self) -> PayoutAddressQuerySet:
-        """Read with each version what `PayoutAddress.stage` needs: the database's time, and whether a later one took over."""
-        later = PayoutAddress.objects.filter(
-            Q(effective_from__gt=OuterRef("effective_from"))
-            | Q(effective_from=OuterRef("effective_from"), pk__gt=OuterRef("pk")),
-            partner=OuterRef("partner"),
-            status=PayoutAddress.Status.APPROVED,
-            effective_from__lte=Now(),
-        )
-        return self.annotate(clock=Now(), is_replaced=Exists(later))
+        """Read with each version what its `stage` needs: the database's time, and whether a later one took over."""
+        return self.annotate(clock=Now(), is_replaced=_took_over())
 
 
 @tracked()

@@ -75,7 +75,7 @@ def request_address(*, actor: User, partner: Partner, address: str, reason: str)
     the old address.
 
     :raises NotAllowed: without the right to request.
-    :raises Refused: without a reason, for the address in force, for what is no address, and while another change is under way.
+    :raises Refused: without a reason, for the address in force or none at all, and while another change is under way.
     """
     _require(actor, REQUEST)
     _lock(partner.pk)

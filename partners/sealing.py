@@ -165,7 +165,8 @@ def _unlike_today() -> Iterator[str]:
                 FULL JOIN (SELECT DISTINCT ON (pgh_obj_id) * FROM {events} ORDER BY pgh_obj_id, pgh_id DESC) e
                     ON e.pgh_obj_id = t.id
                 WHERE CASE WHEN t.id IS NULL THEN e.pgh_label <> 'delete'
-                    ELSE e.pgh_id IS NULL OR e.pgh_label = 'delete' OR to_jsonb(t) <> to_jsonb(e) - '{not_of_row}'::text[] END
+                    ELSE e.pgh_id IS NULL OR e.pgh_label = 'delete'
+                        OR to_jsonb(t) <> to_jsonb(e) - '{not_of_row}'::text[] END
                 ORDER BY 1"""  # noqa: S608 (our tables)
             )
             for (row_id,) in cursor.fetchall():

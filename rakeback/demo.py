@@ -18,13 +18,14 @@ from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.db.models import Sum
 
+from chain.addresses import encode_address
 from chain.models import Asset, Block, Gap, Hotkey, Yield
 from chain.services import Progress, ingest_segment
 from ledger.models import Attribution, Period
 from ledger.queries import in_flight_by_partner, payable_by_partner
 from ledger.services import attribute_yields, close_due_days
 from partners.models import Partner, Rule
-from partners.payout_addresses import begin_with_address
+from partners.payout_addresses import begin_with_address, request_address
 from partners.services import add_agreement, add_rule, add_wallets, create_partner
 from payments.models import Batch
 from payments.services import approve_batch, propose_batch
@@ -32,6 +33,8 @@ from rakeback.schedules import set_up_schedules
 
 # What the recorded chain's stakers through the app leave beside their stake.
 TALISMAN_MEMO = "talisman-bittensor"
+# Waits for adam: requested, not approved. Nobody has its key.
+TALISMAN_ADDRESS = encode_address(hashlib.sha256(b"demonstration/talisman").digest())
 SEGMENT = Path(__file__).resolve().parent.parent / "chain" / "segments" / "demo.segment.gz"
 HOTKEY_LABELS = {
     "5EKdff8SJAfFhqfL5CK18AUDUckccsvHiyqHM1LxXs9b6xV5": "RT21",
@@ -86,7 +89,13 @@ def run_demo(
         Hotkey.objects.filter(address=address, label="").update(label=label)
     if not Partner.objects.exists():
         _creative_builds(users["olivia"])
-        _talisman(users["olivia"])
+        talisman = _talisman(users["olivia"])
+        request_address(
+            actor=users["olivia"],
+            partner=talisman,
+            address=TALISMAN_ADDRESS,
+            reason="First address, by letter of Kim",
+        )
     say("Attributing the take and closing the days …")
     attribute_yields(now=now)
     close_due_days(actor=users["admin"], now=now)
@@ -140,7 +149,7 @@ def _creative_builds(actor: User) -> None:
     )
 
 
-def _talisman(actor: User) -> None:
+def _talisman(actor: User) -> Partner:
     reason = "Signed agreement of July 2025"
     partner = create_partner(
         actor=actor,
@@ -168,6 +177,7 @@ def _talisman(actor: User) -> None:
         applies_from_block=1,
         reason=reason,
     )
+    return partner
 
 
 def _batches(operator: User, approver: User, now: datetime) -> None:
