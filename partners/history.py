@@ -26,6 +26,7 @@ MODELS: dict[str, type[models.Model]] = {
 _KIND_OF = {model: Change.Kind(kind) for kind, model in MODELS.items()}
 _HIDDEN = {"id"}
 _EMPTY = "–"
+_NOTHING: tuple[object, ...] = (None, "", [])
 _PEOPLE = ("requested_by_id", "told_by_id", "approved_by_id", "cancelled_by_id")
 # Columns that rows of the history still have and the model has no more.
 _FORMER: dict[str, dict[str, str]] = {Change.Kind.PARTNER: {"payout_address": "payout address"}}
@@ -137,13 +138,13 @@ def _compare(change: Change, before: dict[str, Any] | None, names: _Names) -> It
         # A removal stores what was removed, so its values are the ones before it.
         old = change.values.get(column) if removed else (before or {}).get(column)
         new = None if removed else change.values.get(column)
-        if old != new and not (old in (None, "", []) and new in (None, "", [])):
+        if old != new and not (old in _NOTHING and new in _NOTHING):
             label = str(field.verbose_name)
             yield FieldChange(label, _show(field, old, names), _show(field, new, names))
 
 
 def _show(field: models.Field[Any, Any], value: Any, names: _Names) -> str:
-    if value is None or value == "":
+    if value in _NOTHING:
         return _EMPTY
     if field.column in ("partner_id", "agreement_id", *_PEOPLE):
         return names.of(str(field.column), value)
@@ -164,7 +165,7 @@ def _show(field: models.Field[Any, Any], value: Any, names: _Names) -> str:
     if isinstance(field, models.DateTimeField):
         return f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or _EMPTY
+        return ", ".join(map(str, value))
     if field.name == "effective":
         return _show_span(value)
     if field.name == "applies_from_block":

@@ -221,7 +221,7 @@ class PayoutAddress(models.Model):
     )
     reason = models.CharField(max_length=500)
     cooling_off_hours = models.PositiveIntegerField(
-        "cooling-off", help_text="How many hours after its approval it takes effect."
+        "cooling-off in hours", help_text="How long after its approval it takes effect."
     )
     notice_to = ArrayField(
         models.EmailField(),

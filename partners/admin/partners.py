@@ -104,9 +104,7 @@ class PartnerAdmin(AgreementSaving, RecordedAdmin):
         if partner._state.adding:
             return "Save the partner first, then request their payout address."
         version = PayoutAddress.objects.in_force().filter(partner=partner).first()
-        return (
-            address_html(version.address) if version else "None in force: nothing is paid. Request one below."
-        )
+        return address_html(version.address) if version else "None in force: nothing is paid. More below."
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], **kwargs: Any

@@ -299,7 +299,6 @@ class PayoutAddressAdmin(RecordedAdmin):
         "show_address",
         "show_stage",
         "requested",
-        "announced",
         "approved",
         "effective",
     )
@@ -343,14 +342,6 @@ class PayoutAddressAdmin(RecordedAdmin):
     def requested(self, version: PayoutAddress) -> str:
         return _who_when(version.requested_by, version.requested_at)
 
-    @display(description="Partner told", ordering="notified_at")
-    def announced(self, version: PayoutAddress) -> str:
-        if version.origin != PayoutAddress.Origin.REQUEST:
-            return "–"
-        if version.told_at:
-            return _who_when(version.told_by, version.told_at)
-        return f"{version.notified_at:%Y-%m-%d %H:%M}" if version.notified_at else "not yet"
-
     @display(description="Approved", ordering="approved_at")
     def approved(self, version: PayoutAddress) -> str:
         return _who_when(version.approved_by, version.approved_at)
@@ -389,4 +380,6 @@ class PayoutAddressAdmin(RecordedAdmin):
 
 
 def _who_when(who: Any, when: Any) -> str:
-    return f"{who or '–'}, {when:%Y-%m-%d %H:%M}" if when else "–"
+    if when is None:
+        return "–"
+    return f"{when:%Y-%m-%d}, {who}" if who else f"{when:%Y-%m-%d}"

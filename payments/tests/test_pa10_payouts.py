@@ -180,11 +180,11 @@ def test_f10_a_receiver_that_changes_between_two_runs_is_not_paid_again(
     swap_address(partner, NEW)
     with pytest.raises(NothingToPay, match="Nothing is owed that is not already reserved"):
         propose_batch(actor=maker, now=NOW)
-    owe(partner, 70)
+    owe(partner, 700)
     second = propose_batch(actor=maker, now=NOW)
-    assert [(p.address, p.amount_rao) for p in second.payouts.all()] == [(NEW, 70)]
+    assert [(p.address, p.amount_rao) for p in second.payouts.all()] == [(NEW, 700)]
     swap_address(partner, address_of(998))
-    assert payable_by_partner()[partner.pk] == 70
+    assert payable_by_partner()[partner.pk] == 700
     assert Entry.objects.filter(kind="RESERVE").count() == first.payout_count == 1
 
 
