@@ -2,7 +2,7 @@ from django.apps import AppConfig
 
 
 class PartnersConfig(AppConfig):
-    """Whose a delegation is: partners, agreements, rules, wallets."""
+    """Whose a delegation is: partners, agreements, rules, wallets, payout addresses."""
 
     name = "partners"
     verbose_name = "Partners"

@@ -153,11 +153,7 @@ def _show(field: models.Field[Any, Any], value: Any, names: _Names) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if field.name == "tiers":
-        return (
-            "; ".join(f"from {short_amount(border)}: {format_bps(rate)}" for border, rate in value) or _EMPTY
-        )
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or _EMPTY
+        return "; ".join(f"from {short_amount(border)}: {format_bps(rate)}" for border, rate in value)
     if field.name == "rate_bps":
         return f"{format_bps(value)} ({value} bps)"
     if field.name.endswith("_rao"):

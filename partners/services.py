@@ -1,4 +1,5 @@
 """Every write of partners, agreements, rules and wallets, with who did it and why in the history (PA6).
+Those of payout addresses are in `payout_addresses`.
 
 Nothing is ever removed: what no longer counts is switched off or given an end. Refusals say what to do next.
 """

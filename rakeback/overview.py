@@ -326,7 +326,8 @@ def address_todos() -> Iterator[Todo]:
             "warning",
             "account_balance_wallet",
             f"A new payout address of {version.partner} waits for approval",
-            f"Requested by {version.requested_by} on {version.requested_at:%Y-%m-%d}. Nothing is paid to them until it takes effect"
+            f"Requested by {version.requested_by} on {version.requested_at:%Y-%m-%d}. "
+            "Nothing is paid to them until it takes effect"
             + ("." if version.is_announced else ", and nobody of theirs was told yet."),
             reverse("admin:partners_payoutaddress_change", args=[version.pk]),
             "Look at it",

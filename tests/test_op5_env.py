@@ -231,3 +231,39 @@ def test_op5_agreement_of_two_needs_two_nodes(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "RAKEBACK_NODE_AGREEMENT: no more than there are addresses in RAKEBACK_NODE_URL" in done.stderr
     assert SECRET not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "described"),
+    [
+        ("", {"EMAIL_BACKEND": "rakeback.mail.RefusingBackend"}),
+        ("consolemail://", {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}),
+        (
+            "smtp+tls://us%40er:p%2Fw@mail.example.com:587",
+            {
+                "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+                "EMAIL_HOST": "mail.example.com",
+                "EMAIL_PORT": 587,
+                "EMAIL_HOST_USER": "us@er",
+                "EMAIL_HOST_PASSWORD": "p/w",
+                "EMAIL_USE_TLS": True,
+            },
+        ),
+    ],
+)
+def test_pa10_a_mail_server_is_named_by_one_address(url: str, described: dict[str, object]) -> None:
+    env = Environment({"EMAIL_URL": url})
+    found = env.mail()
+    env.verify()
+    assert {name: found.get(name) for name in described} == described
+
+
+@pytest.mark.parametrize(
+    "url", ["mail.example.com", "dummymail://", "memorymail://", "http://mail.example.com"]
+)
+def test_pa10_what_sends_no_mail_is_refused_without_its_secret(url: str) -> None:
+    env = Environment({"EMAIL_URL": f"{url}secret"})
+    env.mail()
+    said = refused(env)
+    assert "EMAIL_URL: the address of a mail server" in said
+    assert f"{url}secret" not in said

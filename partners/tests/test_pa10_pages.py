@@ -1,4 +1,4 @@
-"""The pages of payout addresses: the whole way in a browser's steps, who may do what, and nothing written by a GET (PA10)."""
+"""The pages of payout addresses: the whole way step by step, who may do what, and nothing written by a GET (PA10)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def partner() -> Partner:
     return partner
 
 
-def rows() -> list[dict[str, Any]]:
+def rows() -> list[Any]:
     return list(PayoutAddress.objects.order_by("id").values())
 
 
@@ -144,8 +144,8 @@ def test_pa10_a_failed_notice_is_shown_and_sent_again_or_replaced_by_a_call(
     settings.EMAIL_BACKEND = "rakeback.mail.RefusingBackend"
     version = requested(partner, NEW)
     adam = login(make_user("approver", name="adam"))
-    answer = text_of(adam.post(url("send_confirm", version.pk), follow=True))
-    assert "The notice was not sent: old@creative.example: no mail server is set" in answer
+    sent = text_of(adam.post(url("send_confirm", version.pk), follow=True))
+    assert "The notice was not sent: old@creative.example: no mail server is set" in sent
     page = text_of(adam.get(url("approve", version.pk)))
     assert "Nobody of the partner was told" in page
     assert url("approve_confirm", version.pk) not in page

@@ -79,7 +79,7 @@ def version(partner: Partner, asker: User, django_capture_on_commit_callbacks: A
     return version
 
 
-def rows() -> list[dict[str, Any]]:
+def rows() -> list[Any]:
     return list(PayoutAddress.objects.order_by("id").values())
 
 
@@ -203,7 +203,8 @@ def test_pa10_cancelled_before_and_after_approval_and_not_once_in_force(
 
 def test_pa10_a_cancelled_address_never_takes_effect(partner: Partner) -> None:
     version = approved(requested(partner, NEW))
-    cancel_address(actor=User.objects.get(pk=version.approved_by_id), version_id=version.pk, reason="Fraud")
+    assert version.approved_by is not None
+    cancel_address(actor=version.approved_by, version_id=version.pk, reason="Fraud")
     travel(version, "-1 s")
     assert paid_to(partner) == OLD
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,6 +14,7 @@ from ledger.models import Entry
 from ledger.queries import payable_by_partner
 from partners import payout_addresses
 from partners.models import Partner, PayoutAddress
+from partners.services import Refused
 from partners.tests.factories import approved, paid_to, requested, swap_address, travel
 from payments.models import Batch, Payout
 from payments.planning import Reason
@@ -188,6 +191,14 @@ def test_f10_a_receiver_that_changes_between_two_runs_is_not_paid_again(
     assert Entry.objects.filter(kind="RESERVE").count() == first.payout_count == 1
 
 
+def ask_for(partner: Partner, actor: User, address: str) -> PayoutAddress:
+    return payout_addresses.request_address(actor=actor, partner=partner, address=address, reason="x")
+
+
+def do_at_once(*works: Callable[[], object]) -> list[object]:
+    return race(len(works), lambda index: works[index]())
+
+
 # --- races ------------------------------------------------------------------------------------------------
 
 
@@ -200,7 +211,7 @@ def test_f13_of_many_requests_at_once_one_stands(maker: User, partner: Partner) 
         ),
     )
     assert sum(isinstance(result, PayoutAddress) for result in results) == 1, results
-    assert sum(isinstance(result, payout_addresses.Refused) for result in results) == 7, results
+    assert sum(isinstance(result, Refused) for result in results) == 7, results
     assert PayoutAddress.objects.filter(status="REQUESTED").count() == 1
 
 
@@ -226,13 +237,8 @@ def test_f13_a_request_and_an_approval_at_once_leave_nothing_that_pays_the_old_a
     """The approval comes first and its batch is not exported, or the request does and cancels it; never a deadlock."""
     for number in range(6):
         batch = propose_batch(actor=maker, now=NOW)
-        works = [
-            lambda batch=batch: approve(batch, checker),
-            lambda number=number: payout_addresses.request_address(
-                actor=maker, partner=partner, address=address_of(3_000 + number), reason="x"
-            ),
-        ]
-        results = race(2, lambda index: works[index]())  # noqa: B023 - done before the next round
+        ask = partial(ask_for, partner, maker, address_of(3_000 + number))
+        results = do_at_once(partial(approve, batch, checker), ask)
         assert isinstance(results[1], PayoutAddress), results
         batch.refresh_from_db()
         assert isinstance(results[0], Batch | AlreadyDecided | BatchChanged), results
@@ -247,13 +253,8 @@ def test_f13_a_request_and_an_approval_at_once_leave_nothing_that_pays_the_old_a
 @pytest.mark.django_db(transaction=True)
 def test_f13_a_request_and_a_proposal_at_once_leave_no_open_batch(partner: Partner, maker: User) -> None:
     for number in range(6):
-        works = [
-            lambda: propose_batch(actor=maker, now=NOW),
-            lambda number=number: payout_addresses.request_address(
-                actor=maker, partner=partner, address=address_of(4_000 + number), reason="x"
-            ),
-        ]
-        results = race(2, lambda index: works[index]())  # noqa: B023 - done before the next round
+        ask = partial(ask_for, partner, maker, address_of(4_000 + number))
+        results = do_at_once(partial(propose_batch, actor=maker, now=NOW), ask)
         assert isinstance(results[0], Batch | NothingToPay), results
         assert isinstance(results[1], PayoutAddress), results
         assert not Batch.objects.filter(status="PROPOSED").exists()
