@@ -664,6 +664,18 @@ def test_pa10_a_table_of_the_same_name_deceives_nobody(partner: Partner, version
     sql("DROP TABLE pg_temp.partners_payoutaddress")
 
 
+def test_pa10_every_trigger_of_an_address_finds_its_own_tables() -> None:
+    found = sql(
+        """SELECT DISTINCT p.proname, coalesce(array_to_string(p.proconfig, ' '), '') FROM pg_trigger t
+        JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid WHERE NOT t.tgisinternal
+        AND c.relname IN ('partners_partner', 'partners_payoutaddress', 'partners_payoutaddressevent')"""
+    )
+    assert len(found) >= 10
+    assert [
+        name for name, settings in found if "search_path=pg_catalog, public, pg_temp" not in str(settings)
+    ] == []
+
+
 # --- history ----------------------------------------------------------------------------------------------
 
 

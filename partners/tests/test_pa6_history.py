@@ -9,8 +9,17 @@ import pytest
 from django.db import DatabaseError, connection, models, transaction
 
 from partners import history, services
-from partners.models import Agreement, Change, Partner, Rule, Wallet
-from partners.tests.factories import DAY, START, address, make_agreement, make_partner, make_user, make_wallet
+from partners.models import Agreement, Change, Partner, PayoutAddress, Rule, Wallet
+from partners.tests.factories import (
+    DAY,
+    START,
+    address,
+    make_agreement,
+    make_partner,
+    make_user,
+    make_wallet,
+    requested,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -19,6 +28,7 @@ EVENT_TABLES = [
     "partners_agreementevent",
     "partners_ruleevent",
     "partners_walletevent",
+    "partners_payoutaddressevent",
 ]
 
 
@@ -56,7 +66,7 @@ def test_pa6_ignoring_triggers_does_not_open_the_history(table: str) -> None:
         run(f"DELETE FROM {table}")
 
 
-@pytest.mark.parametrize("model", [Partner, Agreement, Rule, Wallet])
+@pytest.mark.parametrize("model", [Partner, Agreement, Rule, Wallet, PayoutAddress])
 def test_pa6_a_tracked_table_cannot_be_emptied_without_history(model: type[models.Model]) -> None:
     rows_everywhere()
     run("SET CONSTRAINTS ALL IMMEDIATE")
@@ -144,10 +154,11 @@ def test_describing_a_page_of_changes_takes_few_queries(django_assert_max_num_qu
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("table", ["partner", "agreement", "rule", "wallet"])
+@pytest.mark.parametrize("table", ["partner", "agreement", "rule", "wallet", "payoutaddress"])
 def test_pa6_a_temporary_table_does_not_take_the_history_in(table: str) -> None:
     agreement = make_agreement(make_partner())
     make_wallet(agreement.partner)
+    requested(agreement.partner, address(9))
     with connection.cursor() as cursor:
 
         def count() -> int:
@@ -158,6 +169,8 @@ def test_pa6_a_temporary_table_does_not_take_the_history_in(table: str) -> None:
         cursor.execute(
             f"CREATE TEMP TABLE partners_{table}event (LIKE public.partners_{table}event INCLUDING ALL)"
         )
-        column = "is_active = NOT is_active" if table in ("rule", "wallet") else "notes = 'quietly'"
-        cursor.execute(f"UPDATE public.partners_{table} SET {column}")
+        change = {"payoutaddress": "notice_error = 'quietly'"} | dict.fromkeys(
+            ("rule", "wallet"), "is_active = NOT is_active"
+        )
+        cursor.execute(f"UPDATE public.partners_{table} SET " + change.get(table, "notes = 'quietly'"))
         assert count() == before + 1
