@@ -14,7 +14,16 @@ from django.db.models import Q, QuerySet
 
 from chain.network import coin
 from chain.units import format_bps, format_rao
-from partners.models import Agreement, Change, Partner, PayoutAddress, Rule, Wallet, short_amount, short_moment
+from partners.models import (
+    Agreement,
+    Change,
+    Partner,
+    PayoutAddress,
+    Rule,
+    Wallet,
+    short_amount,
+    short_moment,
+)
 
 MODELS: dict[str, type[models.Model]] = {
     Change.Kind.PARTNER: Partner,

@@ -26,7 +26,17 @@ from chain.tests.imports import GENESIS, as_csv, reward
 from ledger.admin.imports import PENDING
 from ledger.models import CommissionLine, Period
 from partners.admin.wallet_changes import name_selection
-from partners.models import Agreement, AgreementTemplate, ApiKey, Partner, Rule, Wallet, WhatIf
+from partners.admin.wallets import PENDING as WAITING_LIST
+from partners.models import (
+    Agreement,
+    AgreementTemplate,
+    ApiKey,
+    Partner,
+    PayoutAddress,
+    Rule,
+    Wallet,
+    WhatIf,
+)
 from partners.tests.factories import address
 from partners.what_if import KINDS
 from payments.models import Batch
@@ -131,7 +141,7 @@ class Requests:
             names={},
             form={"action": "/admin/", "fields": []},
             asked_at=now,
-            asked_by=self.person,
+            asked_by=User.objects.get(username="preparing"),
         )
         self.rows = {model: self._row(model) for model in admin.site._registry}
         self.forms = {
@@ -147,6 +157,7 @@ class Requests:
             Partner: Partner.objects.get(slug="creative-builds"),
             Batch: Batch.objects.get(status="PROPOSED"),
             ApiKey: self.key,
+            PayoutAddress: PayoutAddress.objects.get(status="REQUESTED"),
             Gap: self.gap,
             Backfill: self.backfill,
             # Those that the demonstration's schedules use cannot be deleted alone.
@@ -277,6 +288,16 @@ class Requests:
             "admin:ledger_block": [Yield.objects.order_by("pk")[0].block_id],
             "admin:ledger_statement": statement,
             "admin:ledger_statement_file": [*statement, "csv"],
+            **{
+                f"admin:partners_payoutaddress_{step}": [self.spare.pk]
+                for step in ("request", "request_confirm")
+            },
+            **{
+                f"admin:partners_payoutaddress_{step}": [self.rows[PayoutAddress].pk]
+                for page in ("approve", "tell", "cancel", "send")
+                for step in (page, f"{page}_confirm")
+                if step != "send"
+            },
             **{f"admin:partners_whatif_{step}": [self.what_if.pk] for step in STEPS_OF_WHAT_IF},
             "api-v1:partner-detail": ["creative-builds"],
             "api-v1:wallet-detail": [Wallet.objects.filter(partner__slug="creative-builds")[0].pk],
@@ -318,11 +339,24 @@ class Requests:
                 "resource": "",
                 **_export_fields(),
             },
+            "admin:partners_payoutaddress_request_confirm": lambda _: {
+                "address": address(79),
+                "reason": "Asked for",
+            },
+            "admin:partners_payoutaddress_approve_confirm": self._told,
+            "admin:partners_payoutaddress_tell_confirm": lambda _: {"how": "By phone"},
+            "admin:partners_payoutaddress_cancel_confirm": lambda _: {"reason": "Asked for"},
             "admin:partners_whatif_again": lambda _: {"first_day": "2025-08-01", "last_day": "2025-08-02"},
             "admin:payments_batch_propose_confirm": self._preview_of_a_batch,
             "admin:payments_batch_approve_confirm": lambda _: {"content_hash": batch.content_hash},
             "admin:payments_batch_cancel_confirm": lambda _: {"reason": "Asked for"},
         }
+
+    def _told(self, client: Client) -> dict[str, Any]:
+        """Record that the partner was told of the address, without which nobody may approve it."""
+        rows = PayoutAddress.objects.filter(pk=self.rows[PayoutAddress].pk)
+        rows.update(told_by=self.person, told_how="By phone")
+        return {}
 
     def _pending_chain_file(self, client: Client) -> dict[str, Any]:
         """Make the installation one that imports files, and have the session hold one that was previewed."""
@@ -342,6 +376,11 @@ class Requests:
 
     def _previewed_wallet_list(self, client: Client) -> dict[str, Any]:
         shown = self.root.post(reverse("admin:partners_wallet_import"), self._wallet_list())
+        # Only the session that was shown the preview may confirm it.
+        session = client.session
+        session[WAITING_LIST] = self.root.session[WAITING_LIST]
+        session.save()
+        client.cookies[settings.SESSION_COOKIE_NAME] = session.session_key or ""
         return dict(shown.context["confirm_form"].initial)
 
     def _preview_of_a_batch(self, client: Client) -> dict[str, Any]:

@@ -7,9 +7,16 @@ from django.db import migrations
 from chain.rights import grant
 
 _history = importlib.import_module("partners.migrations.0002_guard_history")
-VIEW = _history.VIEW.replace(
-    "AS values", "AS values, coalesce(e.pgh_context ->> 'request_id', '') AS request_id"
-)
+
+
+def with_request_id(selected):
+    """Add the request's name to a part of the view."""
+    return selected.replace(
+        "AS values", "AS values, coalesce(e.pgh_context ->> 'request_id', '') AS request_id"
+    )
+
+
+VIEW = with_request_id(_history.VIEW)
 EXPORT = ("export_wallet",)
 RIGHTS = {"operator": EXPORT, "auditor": EXPORT, "administrator": EXPORT}
 

@@ -22,16 +22,19 @@ from chain.rights import grant
 _GUARDS = importlib.import_module("partners.migrations.0002_guard_history")
 PINNED = _GUARDS.PINNED.replace("'partners_wallet')", "'partners_wallet', 'partners_payoutaddress')")
 assert PINNED != _GUARDS.PINNED
-VIEW_BEFORE = _GUARDS.VIEW
+_REQUESTS = importlib.import_module("partners.migrations.0010_request_ids_and_export")
+VIEW_BEFORE = _REQUESTS.VIEW
 VIEW = (
     "DROP VIEW partners_change; "
     + VIEW_BEFORE
     + " UNION ALL "
-    + _GUARDS._select(
-        "payoutaddress",
-        "e.partner_id",
-        "coalesce(p.name, '') || ', ' || e.address",
-        "LEFT JOIN partners_partner p ON p.id = e.partner_id",
+    + _REQUESTS.with_request_id(
+        _GUARDS._select(
+            "payoutaddress",
+            "e.partner_id",
+            "coalesce(p.name, '') || ', ' || e.address",
+            "LEFT JOIN partners_partner p ON p.id = e.partner_id",
+        )
     )
 )
 
@@ -236,7 +239,7 @@ def grant_rights(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('partners', '0006_rules_of_every_kind'),
+        ('partners', '0010_request_ids_and_export'),
         ('auth', '0012_alter_user_first_name_max_length'),
         ('contenttypes', '0002_remove_content_type_name'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),

@@ -62,6 +62,6 @@ UNDO = (
 
 
 class Migration(migrations.Migration):
-    dependencies = [("payments", "0003_groups"), ("partners", "0007_payout_addresses")]
+    dependencies = [("payments", "0004_auditor"), ("partners", "0011_payout_addresses")]
 
     operations = [migrations.RunSQL(BATCH + PAYOUT + CANCEL, UNDO)]
