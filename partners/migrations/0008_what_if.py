@@ -32,7 +32,7 @@ TEMPLATES = (
 )
 
 
-def prepare(apps, schema_editor):
+def grant_rights(apps, schema_editor):
     grant(apps, "partners", RIGHTS)
     for values in TEMPLATES:
         apps.get_model("partners", "AgreementTemplate").objects.get_or_create(name=values["name"], defaults=values)
@@ -89,5 +89,5 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('finished_at', None), ('state__in', ['WAITING', 'RUNNING'])), models.Q(('finished_at__isnull', False), ('state__in', ['DONE', 'FAILED', 'CANCELLED'])), _connector='OR'), name='what_if_ends_once'), models.CheckConstraint(condition=models.Q(('done__lte', models.F('total'))), name='what_if_done_within_total')],
             },
         ),
-        migrations.RunPython(prepare, migrations.RunPython.noop),
+        migrations.RunPython(grant_rights, migrations.RunPython.noop),
     ]

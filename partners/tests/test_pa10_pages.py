@@ -104,7 +104,7 @@ def test_pa10_from_the_partners_page_to_an_address_that_cools_off(
     assert "Cooling off" in page
     assert "takes effect in 71 h 5" in page
     assert paid_to(partner) == OLD
-    travel(version, "-1 s")
+    travel(version, "0 s")
     page = text_of(olivia.get(page_url))
     assert "In force" in page
     assert "Replaced" in page

@@ -74,7 +74,7 @@ def test_pa10_from_the_request_until_it_takes_effect_nothing_is_paid(partner: Pa
     travel(version, "60 s")
     with pytest.raises(NothingToPay, match="CB: A new payout address was requested"):
         propose_batch(actor=maker, now=FAR)
-    travel(version, "-1 s")
+    travel(version, "0 s")
     batch = propose_batch(actor=maker, now=NOW)
     assert [payout.address for payout in batch.payouts.all()] == [NEW]
 
@@ -123,7 +123,7 @@ def test_threat12_an_approved_batch_is_not_exported_while_the_address_changes_an
     assert batch.status == "APPROVED"
     with pytest.raises(BatchChanged, match="A new payout address of CB was requested"):
         call_data(batch)
-    travel(approved(version), "-1 s")
+    travel(approved(version), "0 s")
     with pytest.raises(BatchChanged, match=f"payout address of CB changed from .* to {NEW}"):
         call_data(batch)
     # After it is cancelled, the debt is paid once, to the new address.
@@ -146,7 +146,7 @@ def test_threat12_a_swap_after_the_proposal_stops_the_approval_in_the_database(
     refuse("changed since it was proposed: cb", decide, who=checker.pk)
     version = approved(version)
     refuse("changed since it was proposed: cb", decide, who=checker.pk)
-    travel(version, "-1 s")
+    travel(version, "0 s")
     refuse("changed since it was proposed: cb", decide, who=checker.pk)
     with pytest.raises(BatchChanged, match=f"to {NEW}"):
         approve(batch, checker)
@@ -169,7 +169,7 @@ def test_threat12_no_payout_is_written_to_another_address_than_the_one_in_force(
     travel(version, "60 s")
     for address in (old, NEW):
         refuse(f"{wrong}: other", INSERT, PAY, partner=other.pk, address=address)
-    travel(version, "-1 s")
+    travel(version, "0 s")
     refuse(f"{wrong}: other", INSERT, PAY, partner=other.pk, address=old)
     assert Batch.objects.get() == batch
     [line] = [line for line in propose_batch(actor=maker, now=NOW).payouts.all() if line.partner == other]
