@@ -24,6 +24,7 @@ from chain.runtimes.eras import RootDividends
 from chain.runtimes.event_values import named
 from chain.stake.causes import Cause
 from chain.stake.changes import DUST_RAO_MAX, silent_fees
+from chain.stake.claims import claimed_key, claims_by_coldkey
 from chain.stake.movements import pool_legs, value_keys
 
 # Before it, share pools began and ended otherwise (:class:`chain.pools.shares.SharePool`).
@@ -164,15 +165,8 @@ def _unsaid(block: EpochBlock, hotkey: str, netuid: int) -> set[str]:
 def _claimants(block: EpochBlock, hotkey: str) -> dict[str, list[Event]]:
     """Claims of root dividends by stakers of a hotkey, by coldkey."""
     stakers = block.holdings.get((hotkey, ROOT), {})
-    found: dict[str, list[Event]] = {}
-    for event in block.events:
-        if event.is_a(SUBTENSOR, "RootClaimed") and (coldkey := named(event, "coldkey")[0]) in stakers:
-            found.setdefault(coldkey, []).append(event)
-    return found
-
-
-def _claimed_key(hotkey: str, netuid: int, coldkey: str) -> str:
-    return keys.by_netuid_hotkey("RootClaimed", netuid, hotkey) + keys.account_part(coldkey)
+    made = claims_by_coldkey(block.events)
+    return {coldkey: events for coldkey, events in made.items() if coldkey in stakers}
 
 
 def claim_keys(block: EpochBlock, pools: Iterable[Pool]) -> list[str]:
@@ -182,7 +176,7 @@ def claim_keys(block: EpochBlock, pools: Iterable[Pool]) -> list[str]:
         for hotkey, netuid in pools
         for coldkey in _claimants(block, hotkey)
         for key in (
-            *([] if netuid == ROOT else [_claimed_key(hotkey, netuid, coldkey)]),
+            *([] if netuid == ROOT else [claimed_key(hotkey, netuid, coldkey)]),
             *share_keys(hotkey, ROOT, coldkey, safe_float=block.era.safe_float_shares),
         )
     ]
@@ -195,7 +189,7 @@ def _claims(block: EpochBlock, hotkey: str, netuid: int) -> list[StakeEventFact]
     """
     found = []
     for coldkey, events in _claimants(block, hotkey).items() if netuid != ROOT else ():
-        key = _claimed_key(hotkey, netuid, coldkey)
+        key = claimed_key(hotkey, netuid, coldkey)
         kept = block.after.amount(key) - block.before.amount(key)
         old = block.holdings[hotkey, ROOT][coldkey]
         if kept > 0 and share(block.after, hotkey, ROOT, coldkey) == old:

@@ -9,7 +9,7 @@ from chain import keys
 from chain.earnings.pool_changes import EARLY_POOLS_UNTIL
 from chain.earnings.yields import PoolState
 from chain.facts import Position, StakeEventFact
-from chain.keys import SUBTENSOR
+from chain.keys import ROOT, SUBTENSOR
 from chain.nodes.source import Source
 from chain.pools.holdings import Holdings, Pool, denominator
 from chain.pools.prices import price_keys, price_rao, read_price
@@ -18,6 +18,7 @@ from chain.runtimes.eras import PoolPricing, pricing_of
 from chain.runtimes.event_values import named
 from chain.stake.causes import Cause
 from chain.stake.changes import LIQUIDITY_EVENTS, silent_changes, silent_fees
+from chain.stake.claims import claim_legs, claims_by_coldkey, record_keys, told_claims
 from chain.stake.events import conversions, odd_moves, unaccounted
 from chain.stake.hotkeys import (
     Swap,
@@ -53,7 +54,7 @@ def add_stake_events(
     :param owners: reads the owners of our keys before and after the block.
     :raises SourceError: a read could not be had.
     """
-    silent = _silent_legs(source, step, before, after)
+    silent = _silent_legs(source, step, before, after, owners)
     legs = sorted([*step.legs, *silent], key=lambda leg: leg.event_index)
     step.facts.stake_events = signed(legs, step.extrinsics)
     earning = {(fact.hotkey, fact.pool_netuid) for fact in step.facts.yields}
@@ -98,47 +99,104 @@ def add_stake_events(
 def _hidden_by_claims(step: Step, silent: Iterable[StakeEventFact], owned: Owners) -> list[str]:
     """Doubts about owners who claimed root dividends while alpha of theirs may have left without a stake event.
 
-    Of the two only the sum is seen, under whichever name comes first.
+    Of the two only the sum is seen, under whichever name comes first, unless the chain's record tells what was claimed.
     """
-    events = step.events
-    claimed = {named(event, "coldkey")[0] for event in events if event.is_a(SUBTENSOR, "RootClaimed")}
+    claimed = claims_by_coldkey(step.events)
     if not claimed:
         return []
-    paying = {payer for _, payer, _ in silent_fees(events, step.spec_version)}
-    for event in events:
-        if event.is_a(SUBTENSOR, "TransactionFeePaidWithAlpha"):
-            who, alpha, _ = named(event, "who", "alpha_fee", "tao_amount")
-            # A sale for the fee that failed, until 411, took the alpha all the same.
-            if not alpha:
-                paying.add(who)
-    moving = {
-        (hotkey, netuid, coldkey)
-        for event in events
-        if event.is_a("Swap", *LIQUIDITY_EVENTS)
-        for coldkey, hotkey, netuid in [named(event, "coldkey", "hotkey", "netuid")]
-    }
+    paying, moving = _paying(step), _moving(step)
     return [
         f"block {step.facts.number}: {leg.coldkey} claimed root dividends, and by liquidity or a fee in alpha stake of the "
         f"same coldkey on {leg.hotkey} netuid {leg.netuid} moved in this block, by amounts that nothing tells apart"
         for leg in silent
         if leg.coldkey in claimed
         and owned.get(leg.hotkey) == leg.coldkey
-        and (leg.coldkey in paying or (leg.hotkey, leg.netuid, leg.coldkey) in moving)
+        and (at := (leg.hotkey, leg.netuid, leg.coldkey)) not in step.claimed
+        and (leg.coldkey in paying or at in moving)
     ]
 
 
+def _paying(step: Step) -> set[str]:
+    """Who may have paid a fee in alpha of which no stake event tells."""
+    found = {payer for _, payer, _ in silent_fees(step.events, step.spec_version)}
+    for event in step.events:
+        if event.is_a(SUBTENSOR, "TransactionFeePaidWithAlpha"):
+            who, alpha, _ = named(event, "who", "alpha_fee", "tao_amount")
+            # A sale for the fee that failed, until 411, took the alpha all the same.
+            if not alpha:
+                found.add(who)
+    return found
+
+
+def _moving(step: Step) -> set[Position]:
+    """Positions of which stake became liquidity, or the other way round."""
+    return {
+        (hotkey, netuid, coldkey)
+        for event in step.events
+        if event.is_a("Swap", *LIQUIDITY_EVENTS)
+        for coldkey, hotkey, netuid in [named(event, "coldkey", "hotkey", "netuid")]
+    }
+
+
+def _claimants_positions(step: Step, owners: Callable[[], tuple[Owners, Owners]]) -> set[Position]:
+    """Positions of claimants that need the chain's record of claims: an owner's, whose alpha may have been sold beside the
+    claim, and those of whoever moved stake without a stake event.
+
+    Left out is where something else writes the record: swaps of keys, a subnet's begin or end, migrations.
+    """
+    made = set(claims_by_coldkey(step.events))
+    for swap in coldkey_swaps(step.events) if made else ():
+        made -= {swap.old, swap.new}
+    if not made or step.migrated:
+        return set()
+    swapped = {hotkey for swap in swaps(step.events) for hotkey in (swap.old, swap.new)}
+    remade = {
+        named(event, "netuid")[0]
+        for event in step.events
+        if event.is_a(SUBTENSOR, "NetworkAdded", "NetworkRemoved")
+    }
+    beside = _paying(step) | {coldkey for _, _, coldkey in _moving(step)}
+    owned = owners()
+    return {
+        (hotkey, netuid, coldkey)
+        for hotkey in step.followed - swapped - step.lost
+        for coldkey in made & (beside | {of[hotkey] for of in owned if hotkey in of})
+        for netuid in step.netuids
+        if netuid != ROOT and netuid not in remade
+    }
+
+
+def _still_on_root(
+    step: Step, positions: Iterable[Position], before: Holdings, after: Holdings
+) -> set[tuple[str, str]]:
+    """(hotkey, coldkey) whose root stake is, to the last bit, what it was, and which no stake event moved."""
+    moved = {(leg.hotkey, leg.coldkey) for leg in step.legs if leg.netuid == ROOT}
+    return {
+        (hotkey, coldkey)
+        for hotkey, _, coldkey in positions
+        if (hotkey, coldkey) not in moved
+        and before.get((hotkey, ROOT), {}).get(coldkey) == after.get((hotkey, ROOT), {}).get(coldkey)
+    }
+
+
 def _pool_blocks(
-    source: Source, step: Step, pools: Iterable[Pool], before: Holdings, after: Holdings
+    source: Source,
+    step: Step,
+    pools: Iterable[Pool],
+    before: Holdings,
+    after: Holdings,
+    claims: Sequence[StakeEventFact],
 ) -> list[PoolBlock]:
     """Pools over the block. :raises SourceError: a read could not be had."""
     wanted = value_keys(pools := sorted(pools), safe_float=step.safe_float)
     load(source, (step.before, wanted), (step.after, wanted))
+    legs = sorted([*step.legs, *claims], key=lambda leg: leg.event_index)
     changed: dict[Pool, list[str]] = defaultdict(list)
     for change in step.facts.shares:
         changed[change.hotkey, change.netuid].append(change.coldkey)
     # Another key of the owner may have been swapped into one of ours.
     made = swaps(step.events)
-    return [_pool_block(step, pool, made, before, after, changed.get(pool, [])) for pool in pools]
+    return [_pool_block(step, pool, made, before, after, changed.get(pool, []), legs) for pool in pools]
 
 
 def _pool_block(
@@ -148,6 +206,7 @@ def _pool_block(
     before: Holdings,
     after: Holdings,
     changed: Sequence[str],
+    legs: Sequence[StakeEventFact],
 ) -> PoolBlock:
     value = keys.by_hotkey_netuid("TotalHotkeyAlpha", *pool)
     swapped = any(pool[0] in (swap.old, swap.new) and swap.netuid in (None, pool[1]) for swap in made)
@@ -158,7 +217,7 @@ def _pool_block(
         shares=before.get(pool, {}),
         shares_after=after.get(pool, {}),
         changed=changed,
-        legs=pool_legs(step.legs, pool),
+        legs=pool_legs(legs, pool),
         made=step.made.get(pool, ()),
         is_told=not (step.migrated or swapped)
         and (pool in step.made or all((at[0], at[1]) != pool for at in step.credited)),
@@ -168,12 +227,31 @@ def _pool_block(
     )
 
 
-def _silent_legs(source: Source, step: Step, before: Holdings, after: Holdings) -> list[StakeEventFact]:
+def _silent_legs(
+    source: Source,
+    step: Step,
+    before: Holdings,
+    after: Holdings,
+    owners: Callable[[], tuple[Owners, Owners]],
+) -> list[StakeEventFact]:
     """Stake that came or went without a stake event, valued and named."""
     pools = {(change.hotkey, change.netuid) for change in step.facts.shares}
     pools |= {(leg.hotkey, leg.netuid) for leg in step.legs} | {(at[0], at[1]) for at in step.credited}
     pools = {pool for pool in pools if pool[0] not in step.lost}
-    blocks = _pool_blocks(source, step, pools, before, after) if pools else []
+    claimants = _claimants_positions(step, owners)
+    if claimants:
+        wanted = [*record_keys(sorted(claimants)), *value_keys(pools, safe_float=step.safe_float)]
+        load(source, (step.before, wanted), (step.after, wanted))
+        step.claimed = told_claims(
+            claimants - step.unsure,
+            step.before,
+            step.after,
+            step.events,
+            _still_on_root(step, claimants, before, after),
+        )
+    claims = list(claim_legs(step.claimed, claims_by_coldkey(step.events)))
+    pools |= {(leg.hotkey, leg.netuid) for leg in claims}
+    blocks = _pool_blocks(source, step, pools, before, after, claims) if pools else []
     changes = [change for block in blocks for change in untold_changes(block)]
     step.facts.doubts += [
         f"block {step.facts.number}: {change.coldkey} moved stake on {change.hotkey} netuid {change.netuid} by an "
@@ -191,8 +269,9 @@ def _silent_legs(source: Source, step: Step, before: Holdings, after: Holdings) 
         step.spec_version,
         migrated=step.migrated,
         ours={swap.old for swap in step.swaps},
+        claimed=step.claimed,
     )
-    return claims_beside_swaps(legs, step.events, step.swaps, step.spec_version, before)
+    return [*claims, *claims_beside_swaps(legs, step.events, step.swaps, step.spec_version, before)]
 
 
 def _is_marked(step: Step, position: Position) -> bool:

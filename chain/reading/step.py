@@ -45,6 +45,8 @@ class Step:
     """What epochs credited to each pool, in order."""
     unsure: set[Position] = field(default_factory=set)
     """Positions that an epoch credited by an amount that nothing tells."""
+    claimed: dict[Position, int] = field(default_factory=dict)
+    """What claims of root dividends brought, in rao, where the chain's record of claims tells it."""
     proved: dict[Pool, Proved] = field(default_factory=dict)
     joined: Holdings = field(default_factory=dict)
     """Shares before the block on keys that are ours after it and were not before."""

@@ -107,6 +107,8 @@ STORAGE = (
         334,
         marks="root dividends are claimable alpha",
     ),
+    Storage(SUBTENSOR, "RootClaimed", (NETUID, ACCOUNT, ACCOUNT), "u128", 334),
+    Storage(SUBTENSOR, "RootClaimType", (ACCOUNT,), "RootClaimTypeEnum", 334),
     Storage(
         SUBTENSOR,
         "RootAlphaDividendsPerSubnet",

@@ -293,6 +293,7 @@ def silent_changes(
     *,
     migrated: bool = False,
     ours: Collection[str] = (),
+    claimed: Collection[Position] = (),
 ) -> list[StakeEventFact]:
     """Name why each position changed, in the order given. A change that no event names stands after the last event.
 
@@ -300,8 +301,11 @@ def silent_changes(
 
     :param migrated: the runtime changed in the block before, so that this one ran migrations.
     :param ours: our hotkeys, of whose swaps all is known that left.
+    :param claimed: positions of which is known what claims of root dividends brought: they explain nothing else.
     """
-    block = _Block.of(events, extrinsics, changes, spec_version, migrated=migrated, ours=ours)
+    block = _Block.of(
+        events, extrinsics, changes, spec_version, migrated=migrated, ours=ours, claimed=claimed
+    )
     after_all = max((event.index for event in events), default=-1) + 1
     legs = []
     for change in changes:
@@ -345,6 +349,7 @@ class _Block:
     spec_version: int
     migrated: bool
     ours: Collection[str]
+    claimed: Collection[Position]
 
     @classmethod
     def of(
@@ -356,6 +361,7 @@ class _Block:
         *,
         migrated: bool,
         ours: Collection[str],
+        claimed: Collection[Position],
     ) -> _Block:
         legs = stake_events(events, spec_version)
         return cls(
@@ -377,6 +383,7 @@ class _Block:
             spec_version=spec_version,
             migrated=migrated,
             ours=ours,
+            claimed=claimed,
         )
 
 
@@ -386,6 +393,8 @@ def _why(block: _Block, change: ShareChange) -> _Why:
         if why := _ended_or_swapped(block, event, change):
             return why
     for event in block.telling:
+        if event.name == "RootClaimed" and change.position in block.claimed:
+            continue
         if why := _changed_by(event, change, block.spec_version):
             return why
     for event in block.telling:
