@@ -18,7 +18,7 @@ from chain.runtimes.eras import PoolPricing, pricing_of
 from chain.runtimes.event_values import named
 from chain.stake.causes import Cause
 from chain.stake.changes import LIQUIDITY_EVENTS, silent_changes, silent_fees
-from chain.stake.claims import claim_legs, claims_by_coldkey, record_keys, told_claims
+from chain.stake.claims import claim_legs, claims_by_coldkey, record_keys, shifts_alike, told_claims
 from chain.stake.events import conversions, odd_moves, unaccounted
 from chain.stake.hotkeys import (
     Swap,
@@ -166,16 +166,30 @@ def _claimants_positions(step: Step, owners: Callable[[], tuple[Owners, Owners]]
     }
 
 
-def _still_on_root(
-    step: Step, positions: Iterable[Position], before: Holdings, after: Holdings
-) -> set[tuple[str, str]]:
-    """(hotkey, coldkey) whose root stake is, to the last bit, what it was, and which no stake event moved."""
-    moved = {(leg.hotkey, leg.coldkey) for leg in step.legs if leg.netuid == ROOT}
+def _moves_on_root(
+    source: Source, step: Step, claimants: Iterable[Position], before: Holdings, after: Holdings
+) -> dict[tuple[str, str], list[StakeEventFact]]:
+    """All that moved the root stake of claimants, by hotkey and coldkey; none of those whose stake events do not tell all.
+
+    :raises SourceError: a read could not be had.
+    """
+    legs: dict[tuple[str, str], list[StakeEventFact]] = {
+        (hotkey, coldkey): [] for hotkey, _, coldkey in claimants
+    }
+    for leg in step.legs:
+        if leg.netuid == ROOT and (leg.hotkey, leg.coldkey) in legs:
+            legs[leg.hotkey, leg.coldkey].append(leg)
+    pools = {(hotkey, ROOT) for (hotkey, _), moved in legs.items() if moved}
+    blocks = _pool_blocks(source, step, pools, before, after, ())
+    silent = {(change.hotkey, change.coldkey) for block in blocks for change in untold_changes(block)}
     return {
-        (hotkey, coldkey)
-        for hotkey, _, coldkey in positions
-        if (hotkey, coldkey) not in moved
-        and before.get((hotkey, ROOT), {}).get(coldkey) == after.get((hotkey, ROOT), {}).get(coldkey)
+        (hotkey, coldkey): moved
+        for (hotkey, coldkey), moved in legs.items()
+        if (
+            (hotkey, coldkey) not in silent and all(shifts_alike(leg, step.spec_version) for leg in moved)
+            if moved
+            else before.get((hotkey, ROOT), {}).get(coldkey) == after.get((hotkey, ROOT), {}).get(coldkey)
+        )
     }
 
 
@@ -240,14 +254,15 @@ def _silent_legs(
     pools = {pool for pool in pools if pool[0] not in step.lost}
     claimants = _claimants_positions(step, owners)
     if claimants:
-        wanted = [*record_keys(sorted(claimants)), *value_keys(pools, safe_float=step.safe_float)]
+        on_root = {(hotkey, ROOT) for hotkey, _, _ in claimants}
+        wanted = [*record_keys(sorted(claimants)), *value_keys(pools | on_root, safe_float=step.safe_float)]
         load(source, (step.before, wanted), (step.after, wanted))
         step.claimed = told_claims(
             claimants - step.unsure,
             step.before,
             step.after,
             step.events,
-            _still_on_root(step, claimants, before, after),
+            _moves_on_root(source, step, claimants, before, after),
         )
     claims = list(claim_legs(step.claimed, claims_by_coldkey(step.events)))
     pools |= {(leg.hotkey, leg.netuid) for leg in claims}

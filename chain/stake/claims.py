@@ -10,18 +10,23 @@ stake on the subnet where the coldkey keeps it (`RootClaimType`) and is sold for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from chain import keys
 from chain.facts import Position, StakeEventFact
-from chain.keys import SUBTENSOR
+from chain.keys import ROOT, SUBTENSOR
 from chain.runtimes.decoding import Event
 from chain.runtimes.event_values import named
 from chain.stake.causes import Cause
 from chain.state import State
 
 _SWAP, _KEEP, _KEEP_SUBNETS = range(3)
-_BYTES_OF_NETUID = 2
+_BYTES_OF_NETUID, _BYTES_OF_RATE = 2, 16
+# Rates have 32 fractional bits (I96F32).
+_RATE_BITS = 32
+# Before, the record fell by what was asked for where the event names what really left; stake moved within root left it alone
+# until 371.
+_REMOVALS_TELL_FROM = 397
 
 
 def claimed_key(hotkey: str, netuid: int, coldkey: str) -> str:
@@ -43,8 +48,14 @@ def record_keys(positions: Iterable[Position]) -> list[str]:
     return [
         key
         for hotkey, netuid, coldkey in positions
-        for key in (_type_key(coldkey), claimed_key(hotkey, netuid, coldkey))
+        for key in (_type_key(coldkey), _rates_key(hotkey), claimed_key(hotkey, netuid, coldkey))
     ]
+
+
+def shifts_alike(leg: StakeEventFact, spec_version: int) -> bool:
+    """Whether a stake event on root shifted the record by exactly what its amount says."""
+    within = leg.other_netuid == ROOT
+    return not leg.cause and (spec_version >= _REMOVALS_TELL_FROM or (leg.added and not within))
 
 
 def told_claims(
@@ -52,31 +63,47 @@ def told_claims(
     before: State,
     after: State,
     events: Iterable[Event],
-    still_on_root: Iterable[tuple[str, str]],
+    on_root: Mapping[tuple[str, str], Sequence[StakeEventFact]],
 ) -> dict[Position, int]:
     """What claims of the block brought to positions on subnets, in rao, where the record tells it to the rao.
 
     :param positions: of claimants; none of whose keys was swapped in the block, and on subnets that neither began nor ended.
     :param before: read with `record_keys`, as is `after`.
-    :param still_on_root: (hotkey, coldkey) whose root stake nothing moved in the block.
+    :param on_root: by hotkey and coldkey, in order, all that moved root stake after the block's epochs; left out where
+        something else moved it too.
     :returns: also nothing where nothing came. Left out is what the record does not tell.
-    :raises ValueError: what is stored is no way of claiming.
+    :raises ValueError: what is stored is no way of claiming, or no rates.
     """
     chosen = {named(event, "coldkey")[0] for event in events if event.is_a(SUBTENSOR, "RootClaimTypeSet")}
-    still, found = set(still_on_root), dict[Position, int]()
+    found = dict[Position, int]()
     for at in positions:
         hotkey, netuid, coldkey = at
         kind = _type_key(coldkey)
         if coldkey in chosen or before.raw(kind) != after.raw(kind):
             # By which of two ways the claim went, nothing tells.
             continue
-        key = claimed_key(hotkey, netuid, coldkey)
-        grown = after.amount(key) - before.amount(key)
         if not _is_kept(after.raw(kind), netuid):
             found[at] = 0
-        elif (hotkey, coldkey) in still and grown >= 0:
-            found[at] = grown
+        elif (legs := on_root.get((hotkey, coldkey))) is not None:
+            key = claimed_key(hotkey, netuid, coldkey)
+            was = before.amount(key)
+            # Rates rise by epochs alone, before everything else, so that of the block after it is that of all its stake.
+            shift = _shift(legs, _rates(after.raw(_rates_key(hotkey))).get(netuid, 0), was) if legs else 0
+            if shift is not None and (grown := after.amount(key) - was - shift) >= 0:
+                found[at] = grown
     return found
+
+
+def _shift(legs: Iterable[StakeEventFact], rate: int, claimed: int) -> int | None:
+    """By how much stake that came to root or left it shifted a record; None where it may have been cut off at nothing."""
+    now = claimed
+    for leg in legs:
+        part = rate * leg.alpha_rao >> _RATE_BITS
+        now += part if leg.added else -part
+        # A claim in between only raises it.
+        if now < 0:
+            return None
+    return now - claimed
 
 
 def claim_legs(claims: dict[Position, int], made: dict[str, list[Event]]) -> Iterator[StakeEventFact]:
@@ -105,6 +132,10 @@ def _type_key(coldkey: str) -> str:
     return keys.by_hotkey("RootClaimType", coldkey)
 
 
+def _rates_key(hotkey: str) -> str:
+    return keys.by_hotkey("RootClaimable", hotkey)
+
+
 def _is_kept(stored: str | None, netuid: int) -> bool:
     """Whether what is claimed on a subnet becomes stake there: `RootClaimTypeEnum`, whose default sells all."""
     data = bytes.fromhex((stored or "0x00")[2:])
@@ -112,12 +143,25 @@ def _is_kept(stored: str | None, netuid: int) -> bool:
         return data[0] == _KEEP
     if not data or data[0] != _KEEP_SUBNETS:
         raise ValueError(f"{stored} is no way of claiming root dividends")
-    # Of a SCALE-compact length the last two bits of the first byte say how wide it is.
-    wide = (1, 2, 4, len(data))[data[1] & 3] if len(data) > 1 else 0
-    listed = data[1 + wide :]
-    if len(listed) != _BYTES_OF_NETUID * (int.from_bytes(data[1 : 1 + wide], "little") >> 2):
-        raise ValueError(f"{stored} is no list of subnets")
-    return netuid in {
-        int.from_bytes(listed[at : at + _BYTES_OF_NETUID], "little")
-        for at in range(0, len(listed), _BYTES_OF_NETUID)
+    return netuid.to_bytes(_BYTES_OF_NETUID, "little") in _items(data[1:], _BYTES_OF_NETUID)
+
+
+def _rates(stored: str | None) -> dict[int, int]:
+    """Dividends a hotkey's root stake can claim on each subnet, as a part of it with 32 fractional bits."""
+    entries = _items(bytes.fromhex((stored or "0x00")[2:]), _BYTES_OF_NETUID + _BYTES_OF_RATE)
+    return {
+        int.from_bytes(entry[:_BYTES_OF_NETUID], "little"): int.from_bytes(
+            entry[_BYTES_OF_NETUID:], "little", signed=True
+        )
+        for entry in entries
     }
+
+
+def _items(data: bytes, size: int) -> list[bytes]:
+    """The items of a SCALE list, of so many bytes each."""
+    # Of its length, the last two bits of the first byte say how wide it is.
+    wide = (1, 2, 4, len(data))[data[0] & 3]
+    count, items = int.from_bytes(data[:wide], "little") >> 2, data[wide:]
+    if len(items) != count * size:
+        raise ValueError(f"0x{data.hex()} is no list of {size} bytes each")
+    return [items[at : at + size] for at in range(0, len(items), size)]

@@ -5,16 +5,20 @@ the same stake, and nothing hides behind it (CH2, CH4, CH7).
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
 from chain import keys
-from chain.facts import BlockFacts
+from chain.facts import BlockFacts, ConversionFact
 from chain.keys import ROOT
+from chain.stake.changes import DUST_RAO_MAX
 from chain.tests.model import Dividends, ModelChain, calls, codec
 from chain.tests.model.chain import AlphaFee
+from chain.tests.test_eras import SEED, events_of
+from chain.tests.test_every_move import moved_otherwise, read, sold_otherwise
 from chain.tests.test_hostile_nodes import STOPS
 from chain.tests.test_lying_nodes import LyingModel
 from chain.tests.test_meeting_causes import (
@@ -168,3 +172,114 @@ def test_ch7_a_sale_of_the_owner_hidden_beside_his_claim_is_no_smaller_claim(
         return
     assert lied.doubts
     assert [doubt for doubt in lied.doubts if doubt not in honest.doubts]
+
+
+# --- at random -----------------------------------------------------------------------------------------------
+
+
+def busy(spec: int, seed: int, blocks: int) -> ModelChain:
+    """Blocks in which the owner and a delegator claim and do several other things with the same stake, in any order."""
+    chain = ModelChain(spec, seed, quiet=True)
+    chain.world.nominator_minimum = 0
+    rng, (first, second), netuid = random.Random(f"{seed}/{spec}/busy"), chain.hotkeys, chain.netuids[1]
+    actors = [chain.owners[0], chain.coldkeys[1]]
+    for actor in actors:
+        for one in (ROOT, *chain.netuids):
+            chain.add_stake(actor, first, one, 10**12)
+        chain.submit(actor, calls.set_claim_type("Keep"))
+    chain.produce()
+    for _ in range(blocks):
+        chain.auto_claims = rng.random() < 0.5
+        if rng.random() < 0.6:
+            chain.epoch(
+                rng.choice(chain.netuids),
+                Dividends.of(
+                    alpha={first: rng.randrange(10**11), second: TAO},
+                    root={first: rng.randrange(10**12), second: TAO},
+                ),
+            )
+        for actor in rng.sample(actors, rng.randrange(1, 3)):
+            do_several(chain, rng, actor, netuid)
+        chain.produce()
+    for _ in range(2):
+        chain.produce()
+    return chain
+
+
+def do_several(chain: ModelChain, rng: random.Random, actor: str, netuid: int) -> None:
+    first, second = chain.hotkeys
+    rao = rng.randrange(3 * 10**6, 10 ** rng.randrange(7, 12))
+    quiet = [
+        calls.claim_root(*chain.netuids),
+        calls.claim_root(netuid),
+        calls.add_stake(first, netuid, rao),
+        calls.remove_stake(first, netuid, rao),
+        calls.remove_stake(first, netuid, rao),
+        calls.swap_stake(first, netuid, ROOT, rao),
+        calls.recycle(first, netuid, rao),
+        calls.transfer_stake(rng.choice(chain.coldkeys), first, netuid, netuid, rao),
+    ]
+    on_root = [
+        calls.add_stake(first, ROOT, rao),
+        calls.remove_stake(first, ROOT, rao),
+        calls.move_stake(first, second, ROOT, ROOT, rao),
+        calls.transfer_stake(actor, first, ROOT, ROOT, rao),
+    ]
+    some = rng.choices(quiet, k=rng.randrange(1, 5)) + rng.choices(on_root, k=rng.choice([0, 0, 1, 2]))
+    if rng.random() < 0.15:
+        some.append(calls.set_claim_type(rng.choice(KINDS[: 2 + (chain.spec >= 361)]), [netuid]))
+    some.append(calls.claim_root(*chain.netuids))
+    rng.shuffle(some)
+    has_fee = chain.spec < 349 or chain.spec >= 397
+    for call in some:
+        what = rng.random()
+        if what < 0.1 and 334 <= chain.spec < 423:
+            becomes_liquidity(chain, actor, rng.choice([rao, -rao]))
+        pays = has_fee and what > 0.7 and call.tree["call_function"] == "remove_stake"
+        at = {one["name"]: one["value"] for one in call.tree["call_args"]} if pays else {}
+        fee = AlphaFee(first, netuid, rao // 100) if at.get("netuid") == netuid else None
+        chain.submit(actor, call, alpha_fee=fee)
+
+
+@pytest.mark.parametrize("spec", [334, 345, 370, 371, 393, 397, 401, 411, 422, 425])
+def test_ch2_claims_meet_everything_else_and_each_is_told_or_doubted(spec: int) -> None:
+    chain = busy(spec, SEED, 25)
+    owner, hidden = chain.owners[0], 0
+    for facts, pools in read(chain):
+        if not facts.doubts:
+            assert not moved_otherwise(chain, facts, pools), f"spec {spec}, block {facts.number}"
+            assert not sold_otherwise(chain, facts, pools), f"spec {spec}, block {facts.number}"
+        for sale in sales_to_hide(chain, facts, owner):
+            hidden += 1
+            try:
+                [lied, _] = hiding(
+                    chain,
+                    facts.number,
+                    lambda name, values, sale=sale: (
+                        name == "StakeRemoved" and values[:3] == (owner, sale.hotkey, sale.tao_rao)
+                    ),
+                )
+            except STOPS:
+                continue
+            assert set(lied.doubts) - set(facts.doubts), f"spec {spec}, block {facts.number}: {sale}"
+    assert hidden
+
+
+def sales_to_hide(chain: ModelChain, facts: BlockFacts, owner: str) -> list[ConversionFact]:
+    """The owner's sales of a block that could only hide behind a claim, where the record tells what that brought.
+
+    Of fees and liquidity only the sum with it is seen, and little passes as dust of which the chain says nothing either.
+    """
+    events = [event for event in events_of(chain, facts.number) if event.pallet == "SubtensorModule"]
+    chosen = any(event.name == "RootClaimTypeSet" and event.values["coldkey"] == owner for event in events)
+    if chosen or not 1 < facts.number < chain.number - 1:
+        return []
+    mine = [leg for leg in facts.stake_events if leg.coldkey == owner]
+    if any(leg.netuid == ROOT and (leg.cause or chain.spec < 397) for leg in mine):
+        return []
+    other = {(leg.hotkey, leg.netuid) for leg in mine if leg.cause in ("LIQUIDITY", "ALPHA_FEE")}
+    return [
+        sale
+        for sale in facts.conversions
+        if sale.owner == owner and (sale.hotkey, sale.netuid) not in other and sale.alpha_rao > DUST_RAO_MAX
+    ]
