@@ -146,7 +146,7 @@ def _untold_claimants(
         and (
             len(events) > 1 and events[0].extrinsic_index is not None
             if coldkey in told
-            else share(block.after, hotkey, ROOT, coldkey) != block.holdings[hotkey, ROOT][coldkey]
+            else _moved_on_root(block, hotkey, coldkey)
         )
     }
 
@@ -169,6 +169,12 @@ def _claimants(block: EpochBlock, hotkey: str) -> dict[str, list[Event]]:
     return {coldkey: events for coldkey, events in made.items() if coldkey in stakers}
 
 
+def _moved_on_root(block: EpochBlock, hotkey: str, coldkey: str) -> bool:
+    """Whether root stake of a coldkey moved, also where as much came as left: until 371 not all of it shifts the record."""
+    moved = any((leg.hotkey, leg.netuid, leg.coldkey) == (hotkey, ROOT, coldkey) for leg in block.legs)
+    return moved or share(block.after, hotkey, ROOT, coldkey) != block.holdings[hotkey, ROOT][coldkey]
+
+
 def claim_keys(block: EpochBlock, pools: Iterable[Pool]) -> list[str]:
     """Keys to read in both states that tell what claims of root dividends brought to some pools."""
     return [
@@ -185,14 +191,13 @@ def claim_keys(block: EpochBlock, pools: Iterable[Pool]) -> list[str]:
 def _claims(block: EpochBlock, hotkey: str, netuid: int) -> list[StakeEventFact]:
     """Root dividends that claims kept as stake on this pool, where what storage says of claims is that alone.
 
-    Moving root stake shifts the same record, so a claimant whose root share changed too is left out.
+    Moving root stake shifts the same record, so a claimant whose root stake moved too is left out.
     """
     found = []
     for coldkey, events in _claimants(block, hotkey).items() if netuid != ROOT else ():
         key = claimed_key(hotkey, netuid, coldkey)
         kept = block.after.amount(key) - block.before.amount(key)
-        old = block.holdings[hotkey, ROOT][coldkey]
-        if kept > 0 and share(block.after, hotkey, ROOT, coldkey) == old:
+        if kept > 0 and not _moved_on_root(block, hotkey, coldkey):
             found.append(
                 StakeEventFact(
                     events[0].index, None, "STAKE", True, coldkey, hotkey, netuid, None, kept, None, "TAO"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from chain import keys
 from chain.earnings.pool_changes import EARLY_POOLS_UNTIL
@@ -17,8 +17,17 @@ from chain.reading.step import Step
 from chain.runtimes.eras import PoolPricing, pricing_of
 from chain.runtimes.event_values import named
 from chain.stake.causes import Cause
-from chain.stake.changes import LIQUIDITY_EVENTS, silent_changes, silent_fees
-from chain.stake.claims import claim_legs, claims_by_coldkey, record_keys, shifts_alike, told_claims
+from chain.stake.changes import LIQUIDITY_EVENTS, ShareChange, silent_changes, silent_fees
+from chain.stake.claims import (
+    claim_legs,
+    claimed_about,
+    claims_by_coldkey,
+    has_moved,
+    record_keys,
+    sells_some,
+    shifts_alike,
+    told_claims,
+)
 from chain.stake.events import conversions, odd_moves, unaccounted
 from chain.stake.hotkeys import (
     Swap,
@@ -28,7 +37,7 @@ from chain.stake.hotkeys import (
     swaps,
     unbalanced_swaps,
 )
-from chain.stake.movements import PoolBlock, pool_legs, signed, untold_changes, value_keys
+from chain.stake.movements import SURE_RAO, PoolBlock, pool_legs, signed, untold_changes, value_keys
 from chain.state import load
 from chain.tagging.tags import remarks, tags
 from chain.units import alpha_value_rao
@@ -166,10 +175,10 @@ def _claimants_positions(step: Step, owners: Callable[[], tuple[Owners, Owners]]
     }
 
 
-def _moves_on_root(
-    source: Source, step: Step, claimants: Iterable[Position], before: Holdings, after: Holdings
-) -> dict[tuple[str, str], list[StakeEventFact]]:
-    """All that moved the root stake of claimants, by hotkey and coldkey; none of those whose stake events do not tell all.
+def _tell_claims(
+    source: Source, step: Step, claimants: set[Position], before: Holdings, after: Holdings
+) -> dict[tuple[str, str], int]:
+    """Tell what claims brought to positions by the chain's record of them. Gives what came to root without a stake event.
 
     :raises SourceError: a read could not be had.
     """
@@ -179,10 +188,13 @@ def _moves_on_root(
     for leg in step.legs:
         if leg.netuid == ROOT and (leg.hotkey, leg.coldkey) in legs:
             legs[leg.hotkey, leg.coldkey].append(leg)
-    pools = {(hotkey, ROOT) for (hotkey, _), moved in legs.items() if moved}
-    blocks = _pool_blocks(source, step, pools, before, after, ())
-    silent = {(change.hotkey, change.coldkey) for block in blocks for change in untold_changes(block)}
-    return {
+    blocks = _pool_blocks(source, step, {(hotkey, ROOT) for hotkey, _ in legs}, before, after, ())
+    silent = {
+        (change.hotkey, change.coldkey): change.gained_rao
+        for block in blocks
+        for change in untold_changes(block)
+    }
+    on_root = {
         (hotkey, coldkey): moved
         for (hotkey, coldkey), moved in legs.items()
         if (
@@ -191,6 +203,41 @@ def _moves_on_root(
             else before.get((hotkey, ROOT), {}).get(coldkey) == after.get((hotkey, ROOT), {}).get(coldkey)
         )
     }
+    step.claimed = told_claims(claimants - step.unsure, step.before, step.after, step.events, on_root)
+    return {at: silent.get(at, 0) for at, moved in legs.items() if not moved}
+
+
+def _untold_claims(
+    step: Step,
+    claimants: set[Position],
+    came_to_root: Mapping[tuple[str, str], int],
+    changes: Iterable[ShareChange],
+    owned: Iterable[Owners],
+) -> list[str]:
+    """Doubts about what claims of owners brought where the record leaves it open: a sale may be hidden beside them.
+
+    Where some of a claim was sold the record tells what was kept but for roundings.
+    """
+    gained = {change.position: change.gained_rao for change in changes}
+    owners = {(hotkey, coldkey) for of in owned for hotkey, coldkey in of.items()}
+    open_on: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for at in sorted(claimants - step.claimed.keys() - step.unsure):
+        hotkey, netuid, coldkey = at
+        if (hotkey, coldkey) not in owners:
+            continue
+        came = gained.get(at, 0)
+        if (hotkey, coldkey) in came_to_root and sells_some(coldkey, step.before, step.after, step.events):
+            of = claimed_about(at, step.before, step.after, came_to_root[hotkey, coldkey])
+            is_told = of.start - SURE_RAO <= came <= of.stop + SURE_RAO
+        else:
+            is_told = came <= 0 and not has_moved(at, step.before, step.after)
+        if not is_told:
+            open_on[hotkey, coldkey].append(netuid)
+    return [
+        f"block {step.facts.number}: {coldkey} claimed root dividends, and whether its stake on {hotkey}, "
+        f"netuid {', '.join(map(str, netuids))}, changed by that alone cannot be told"
+        for (hotkey, coldkey), netuids in sorted(open_on.items())
+    ]
 
 
 def _pool_blocks(
@@ -253,17 +300,12 @@ def _silent_legs(
     pools |= {(leg.hotkey, leg.netuid) for leg in step.legs} | {(at[0], at[1]) for at in step.credited}
     pools = {pool for pool in pools if pool[0] not in step.lost}
     claimants = _claimants_positions(step, owners)
+    came_to_root: dict[tuple[str, str], int] = {}
     if claimants:
         on_root = {(hotkey, ROOT) for hotkey, _, _ in claimants}
         wanted = [*record_keys(sorted(claimants)), *value_keys(pools | on_root, safe_float=step.safe_float)]
         load(source, (step.before, wanted), (step.after, wanted))
-        step.claimed = told_claims(
-            claimants - step.unsure,
-            step.before,
-            step.after,
-            step.events,
-            _moves_on_root(source, step, claimants, before, after),
-        )
+        came_to_root = _tell_claims(source, step, claimants, before, after)
     claims = list(claim_legs(step.claimed, claims_by_coldkey(step.events)))
     pools |= {(leg.hotkey, leg.netuid) for leg in claims}
     blocks = _pool_blocks(source, step, pools, before, after, claims) if pools else []
@@ -277,6 +319,8 @@ def _silent_legs(
         # Elsewhere the key earns nothing of ours.
         and change.hotkey in on_subnet(step.following, change.netuid)
     ]
+    if claimants:
+        step.facts.doubts += _untold_claims(step, claimants, came_to_root, changes, owners())
     legs = silent_changes(
         step.events,
         step.extrinsics,

@@ -10,7 +10,7 @@ stake on the subnet where the coldkey keeps it (`RootClaimType`) and is sold for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from chain import keys
 from chain.facts import Position, StakeEventFact
@@ -24,6 +24,8 @@ _SWAP, _KEEP, _KEEP_SUBNETS = range(3)
 _BYTES_OF_NETUID, _BYTES_OF_RATE = 2, 16
 # Rates have 32 fractional bits (I96F32).
 _RATE_BITS = 32
+# Worth of shares is known to so much.
+_ROUNDING_RAO = 2
 # Before, the record fell by what was asked for where the event names what really left; stake moved within root left it alone
 # until 371.
 _REMOVALS_TELL_FROM = 397
@@ -59,10 +61,10 @@ def shifts_alike(leg: StakeEventFact, spec_version: int) -> bool:
 
 
 def told_claims(
-    positions: Iterable[Position],
+    positions: Collection[Position],
     before: State,
     after: State,
-    events: Iterable[Event],
+    events: Sequence[Event],
     on_root: Mapping[tuple[str, str], Sequence[StakeEventFact]],
 ) -> dict[Position, int]:
     """What claims of the block brought to positions on subnets, in rao, where the record tells it to the rao.
@@ -74,36 +76,72 @@ def told_claims(
     :returns: also nothing where nothing came. Left out is what the record does not tell.
     :raises ValueError: what is stored is no way of claiming, or no rates.
     """
-    chosen = {named(event, "coldkey")[0] for event in events if event.is_a(SUBTENSOR, "RootClaimTypeSet")}
-    found = dict[Position, int]()
+    made, found = claims_by_coldkey(events), dict[Position, int]()
+    ways = {coldkey: _unchanged_type(coldkey, before, after, events) for _, _, coldkey in positions}
     for at in positions:
         hotkey, netuid, coldkey = at
-        kind = _type_key(coldkey)
-        if coldkey in chosen or before.raw(kind) != after.raw(kind):
-            # By which of two ways the claim went, nothing tells.
+        if (way := ways[coldkey]) is None:
             continue
-        if not _is_kept(after.raw(kind), netuid):
+        if not _is_kept(way, netuid):
             found[at] = 0
         elif (legs := on_root.get((hotkey, coldkey))) is not None:
             key = claimed_key(hotkey, netuid, coldkey)
-            was = before.amount(key)
-            # Rates rise by epochs alone, before everything else, so that of the block after it is that of all its stake.
-            shift = _shift(legs, _rates(after.raw(_rates_key(hotkey))).get(netuid, 0), was) if legs else 0
-            if shift is not None and (grown := after.amount(key) - was - shift) >= 0:
-                found[at] = grown
+            # Rates rise by epochs alone, before everything else, so that those after the block hold for all its stake.
+            rate = _rates(after.raw(_rates_key(hotkey))).get(netuid, 0) if legs else 0
+            rao = _claimed(before.amount(key), after.amount(key), rate, legs, made[coldkey])
+            if rao is not None:
+                found[at] = rao
     return found
 
 
-def _shift(legs: Iterable[StakeEventFact], rate: int, claimed: int) -> int | None:
-    """By how much stake that came to root or left it shifted a record; None where it may have been cut off at nothing."""
-    now = claimed
-    for leg in legs:
-        part = rate * leg.alpha_rao >> _RATE_BITS
-        now += part if leg.added else -part
-        # A claim in between only raises it.
-        if now < 0:
-            return None
-    return now - claimed
+def _claimed(
+    was: int, now: int, rate: int, legs: Sequence[StakeEventFact], claims: Sequence[Event]
+) -> int | None:
+    """What claims added to a record beside what moves of root stake shifted it by; None where that is not told.
+
+    Stake that leaves takes off no more than there is. Up to the first claim the record is known, and from the last one on
+    backwards as long as something was left of it; in between a claim only raises it.
+    """
+    first, last = claims[0].index, claims[-1].index
+    parts = [(leg, rate * leg.alpha_rao >> _RATE_BITS) for leg in legs]
+    for leg, part in parts:
+        if leg.event_index < last:
+            was += part if leg.added else -part
+            if was < 0 and leg.event_index > first:
+                return None
+            was = max(was, 0)
+    for leg, part in reversed(parts):
+        if leg.event_index > last:
+            if not (leg.added or now):
+                return None
+            now += -part if leg.added else part
+            if now < 0:
+                return None
+    return now - was if now >= was else None
+
+
+def claimed_about(at: Position, before: State, after: State, came_to_root: int) -> range:
+    """Between what amounts claims brought to a position on a subnet, where others of the coldkey's claims were sold.
+
+    For each sale the record rose by a part of what it brought to root, in whole rao.
+
+    :param came_to_root: what all of them brought there.
+    """
+    hotkey, netuid, coldkey = at
+    key = claimed_key(hotkey, netuid, coldkey)
+    rates = _rates(after.raw(_rates_key(hotkey)))
+    least, most = (
+        rates.get(netuid, 0) * (came_to_root + rounding) >> _RATE_BITS
+        for rounding in (-_ROUNDING_RAO, _ROUNDING_RAO)
+    )
+    grown = after.amount(key) - before.amount(key)
+    return range(grown - most - 1, grown - least + len(rates) + 1)
+
+
+def has_moved(at: Position, before: State, after: State) -> bool:
+    """Whether the record of a position changed."""
+    key = claimed_key(*at)
+    return before.amount(key) != after.amount(key)
 
 
 def claim_legs(claims: dict[Position, int], made: dict[str, list[Event]]) -> Iterator[StakeEventFact]:
@@ -128,6 +166,22 @@ def claim_legs(claims: dict[Position, int], made: dict[str, list[Event]]) -> Ite
             )
 
 
+def sells_some(coldkey: str, before: State, after: State, events: Iterable[Event]) -> bool:
+    """Whether a coldkey kept what it claimed on some subnets and sold the rest, all block long."""
+    stored = _unchanged_type(coldkey, before, after, events)
+    return stored is not None and bytes.fromhex(stored[2:])[0] == _KEEP_SUBNETS
+
+
+def _unchanged_type(coldkey: str, before: State, after: State, events: Iterable[Event]) -> str | None:
+    """By which way a coldkey claims, as stored; None where it may have been two ways within the block."""
+    key = _type_key(coldkey)
+    chosen = any(
+        event.is_a(SUBTENSOR, "RootClaimTypeSet") and named(event, "coldkey")[0] == coldkey
+        for event in events
+    )
+    return None if chosen or before.raw(key) != after.raw(key) else after.raw(key) or f"0x{_SWAP:02x}"
+
+
 def _type_key(coldkey: str) -> str:
     return keys.by_hotkey("RootClaimType", coldkey)
 
@@ -136,9 +190,9 @@ def _rates_key(hotkey: str) -> str:
     return keys.by_hotkey("RootClaimable", hotkey)
 
 
-def _is_kept(stored: str | None, netuid: int) -> bool:
+def _is_kept(stored: str, netuid: int) -> bool:
     """Whether what is claimed on a subnet becomes stake there: `RootClaimTypeEnum`, whose default sells all."""
-    data = bytes.fromhex((stored or "0x00")[2:])
+    data = bytes.fromhex(stored[2:])
     if data in (bytes([_SWAP]), bytes([_KEEP])):
         return data[0] == _KEEP
     if not data or data[0] != _KEEP_SUBNETS:

@@ -23,8 +23,8 @@ from chain.stake.causes import Cause
 from chain.stake.changes import DUST_RAO_MAX, ShareChange, Touched
 from chain.stake.limit_orders import order_legs
 
-# Whoever leaves a pool leaves less than a rao to the others; so little is no change of stake.
-_ROUNDING_RAO = 10
+# Whoever leaves a pool leaves less than a rao to the others; so little is no change of stake, and what came is known to it.
+SURE_RAO = 10
 _COARSE_RAO = 1_000
 # Shares of one pool that differ in worth by less than this part differ by roundings.
 _PRICE_PARTS = 1_000_000
@@ -145,7 +145,7 @@ def untold_changes(block: PoolBlock) -> list[ShareChange]:
         worth = _worth(then if apart else end, was), _worth(end, now)
         gained = _whole(*worth) - moved.get(coldkey, 0)
         told = coldkey in moved or coldkey in credited or block.rewritten
-        roundings, lost = (_ROUNDING_RAO + left, growth) if told else (0, 0)
+        roundings, lost = (SURE_RAO + left, growth) if told else (0, 0)
         # Dust of whoever left is deleted to the last rao.
         is_dust = gained < -1 and worth[1] < 1 and moved.get(coldkey, 0) < 0
         if is_dust or not -roundings - lost <= gained <= roundings:

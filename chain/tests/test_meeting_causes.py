@@ -16,7 +16,6 @@ from chain import keys
 from chain.facts import BlockFacts, StakeEventFact
 from chain.keys import ROOT
 from chain.reading.reader import ChainReader
-from chain.tests.followed import Followed
 from chain.tests.model import Dividends, ModelChain, World, calls, codec, orders
 from chain.tests.model.chain import AlphaFee
 from chain.tests.test_every_move import moved_otherwise
@@ -642,30 +641,3 @@ def test_ch7_a_sale_of_all_that_its_event_understates_is_no_dust(spec: int, who:
         (chain.hash_of(number), keys.SYSTEM_EVENTS): "0x" + codec.encode(told).hex()
     }
     assert LyingModel(chain, lies).read(number)[0].doubts
-
-
-@pytest.mark.parametrize(
-    ("spec", "how"), [(345, "liquidity"), (370, "liquidity"), (345, "fee"), (348, "fee")]
-)
-@pytest.mark.parametrize("amount", [TAO // 100, 900 * TAO])
-@pytest.mark.parametrize("claims", ["first", "last", "never"])
-def test_ch2_an_owners_claim_hides_nothing_that_left_him_without_an_event(
-    spec: int, how: str, amount: int, claims: str
-) -> None:
-    follow = Followed(spec)
-    follow.chain.set_claim_type(follow.owner, "Keep")
-    follow.block()
-    follow.epoch(alpha={follow.hotkey: 123_456_789_123}, root={follow.hotkey: 540_321_987_654})
-    follow.block()
-    if claims == "first":
-        follow.chain.claim_root(follow.owner, follow.netuid)
-    if how == "liquidity":
-        becomes_liquidity(follow.chain, follow.owner, amount)
-    else:
-        call = calls.remove_stake(follow.hotkey, follow.netuid, TAO)
-        follow.chain.submit(follow.owner, call, alpha_fee=AlphaFee(follow.hotkey, follow.netuid, amount))
-    if claims == "last":
-        follow.chain.claim_root(follow.owner, follow.netuid)
-    follow.blurred = follow.doubtful = True
-    said = [doubt for doubt in follow.block().doubts if "by amounts that nothing tells apart" in doubt]
-    assert len(said) == (claims != "never")
