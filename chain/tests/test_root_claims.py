@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -253,7 +254,7 @@ def busy(spec: int, seed: int, blocks: int) -> ModelChain:
     """Blocks in which the owner and a delegator claim and do several other things with the same stake, in any order."""
     chain = ModelChain(spec, seed, quiet=True)
     chain.world.nominator_minimum = 0
-    rng, (first, second), netuid = random.Random(f"{seed}/{spec}/busy"), chain.hotkeys, chain.netuids[1]
+    rng, first, netuid = random.Random(f"{seed}/{spec}/busy"), chain.hotkeys[0], chain.netuids[1]
     actors = [chain.owners[0], chain.coldkeys[1]]
     for actor in actors:
         for one in (ROOT, *chain.netuids):
@@ -263,12 +264,11 @@ def busy(spec: int, seed: int, blocks: int) -> ModelChain:
     for turn in range(blocks):
         chain.auto_claims = rng.random() < 0.5
         if rng.random() < 0.6:
+            on = rng.choice([one for one in chain.netuids if chain.world.networks.has(one)])
+            earning = [one for one in chain.world.tracked if chain.world.owner_of(one)]
+            alpha = {hotkey: rng.randrange(10**11) for hotkey in earning}
             chain.epoch(
-                rng.choice([one for one in chain.netuids if chain.world.networks.has(one)]),
-                Dividends.of(
-                    alpha={first: rng.randrange(10**11), second: TAO},
-                    root={first: rng.randrange(10**12), second: TAO},
-                ),
+                on, Dividends.of(alpha=alpha, root={hotkey: rng.randrange(10**12) for hotkey in earning})
             )
         upset_first = rng.random() < 0.5
         if turn % 5 == 4 and upset_first:
@@ -285,7 +285,7 @@ def busy(spec: int, seed: int, blocks: int) -> ModelChain:
 
 def upset(chain: ModelChain, rng: random.Random, actors: list[str]) -> None:
     """Queue what writes the record of claims as well: a swap of a key, the end of a subnet."""
-    first, second = chain.hotkeys
+    first, second = ours(chain)
     match rng.randrange(5):
         case 0:
             chain.swap_hotkey(rng.choice([first, second]), chain.address(f"hotkey {chain.number}"))
@@ -293,7 +293,9 @@ def upset(chain: ModelChain, rng: random.Random, actors: list[str]) -> None:
             on = rng.choice([ROOT, *chain.netuids])
             chain.swap_hotkey(rng.choice([first, second]), chain.address(f"hotkey {chain.number}"), on)
         case 2:
-            chain.swap_coldkey(rng.choice(actors), chain.address(f"coldkey {chain.number}"))
+            old, new = rng.choice(actors), chain.address(f"coldkey {chain.number}")
+            chain.swap_coldkey(old, new)
+            actors[:] = [new if actor == old else actor for actor in actors]
         case 3:
             chain.swap_hotkey(second, first, rng.choice([None, *chain.netuids]))
         case _:
@@ -303,8 +305,14 @@ def upset(chain: ModelChain, rng: random.Random, actors: list[str]) -> None:
                 chain.register_network(chain.netuids[2], actors[1])
 
 
+def ours(chain: ModelChain) -> tuple[str, str]:
+    """Our keys, or what was swapped for them."""
+    owned = [one for one in chain.world.tracked if chain.world.owner_of(one)]
+    return owned[-1] if chain.hotkeys[0] not in owned else chain.hotkeys[0], owned[0]
+
+
 def do_several(chain: ModelChain, rng: random.Random, actor: str, netuid: int) -> None:
-    first, second = chain.hotkeys
+    first, second = ours(chain)
     rao = rng.randrange(3 * 10**6, 10 ** rng.randrange(7, 12))
     quiet = [
         calls.claim_root(*chain.netuids),
@@ -330,7 +338,7 @@ def do_several(chain: ModelChain, rng: random.Random, actor: str, netuid: int) -
     has_fee = chain.spec < 349 or chain.spec >= 397
     for call in some:
         what = rng.random()
-        if what < 0.1 and 334 <= chain.spec < 423:
+        if what < 0.1 and chain.spec < 423 and chain.stake_of(first, actor, netuid) > 10 * rao:
             becomes_liquidity(chain, actor, rng.choice([rao, -rao]))
         pays = has_fee and what > 0.7 and call.tree["call_function"] == "remove_stake"
         at = {one["name"]: one["value"] for one in call.tree["call_args"]} if pays else {}
@@ -352,9 +360,7 @@ def test_ch2_claims_meet_everything_else_and_each_is_told_or_doubted(spec: int) 
                 [lied, _] = hiding(
                     chain,
                     facts.number,
-                    lambda name, values, sale=sale: (
-                        name == "StakeRemoved" and values[:3] == (owner, sale.hotkey, sale.tao_rao)
-                    ),
+                    partial(is_sale, sale),
                 )
             except STOPS:
                 continue
@@ -365,6 +371,11 @@ def test_ch2_claims_meet_everything_else_and_each_is_told_or_doubted(spec: int) 
     assert hidden
 
 
+def is_sale(sale: ConversionFact, name: str, values: Any) -> bool:
+    """Whether an event is that of a sale."""
+    return name == "StakeRemoved" and values[:3] == (sale.owner, sale.hotkey, sale.tao_rao)
+
+
 def sales_to_hide(chain: ModelChain, facts: BlockFacts, owner: str) -> list[ConversionFact]:
     """The owner's sales of a block that could only hide behind a claim.
 
@@ -373,9 +384,11 @@ def sales_to_hide(chain: ModelChain, facts: BlockFacts, owner: str) -> list[Conv
     if not 1 < facts.number < chain.number - 1:
         return []
     mine = [leg for leg in facts.stake_events if leg.coldkey == owner]
-    other = {(leg.hotkey, leg.netuid) for leg in mine if leg.cause in ("LIQUIDITY", "ALPHA_FEE")}
+    other = {(leg.hotkey, leg.netuid) for leg in mine if leg.cause in ("LIQUIDITY", "ALPHA_FEE", "DISSOLVED")}
     return [
         sale
         for sale in facts.conversions
-        if sale.owner == owner and (sale.hotkey, sale.netuid) not in other and sale.alpha_rao > DUST_RAO_MAX
+        if (sale.owner, sale.hotkey) == (owner, chain.hotkeys[0])
+        and (sale.hotkey, sale.netuid) not in other
+        and sale.alpha_rao > DUST_RAO_MAX
     ]
