@@ -18,6 +18,7 @@ from chain.keys import ROOT, SUBTENSOR
 from chain.runtimes.decoding import Event
 from chain.runtimes.event_values import named
 from chain.stake.causes import Cause
+from chain.stake.movements import SURE_RAO
 from chain.state import State
 
 _SWAP, _KEEP, _KEEP_SUBNETS = range(3)
@@ -90,7 +91,8 @@ def told_claims(
             rate = _rates(after.raw(_rates_key(hotkey))).get(netuid, 0) if legs else 0
             rao = _claimed(before.amount(key), after.amount(key), rate, legs, made[coldkey])
             if rao is not None:
-                found[at] = rao
+                # As everywhere, what the worth of a share does not show is no change of stake.
+                found[at] = rao if rao > SURE_RAO else 0
     return found
 
 

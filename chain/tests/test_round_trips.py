@@ -6,7 +6,7 @@ import pytest
 
 from chain.reading.reader import WINDOW_BLOCKS, ChainReader
 from chain.tests.large_node import LargeChain
-from chain.tests.model import Dividends, ModelChain
+from chain.tests.model import Dividends, ModelChain, calls
 
 FEW, MANY = 10, 1_000
 
@@ -68,5 +68,39 @@ def trips_of_busy_blocks(spec: int, delegators: int) -> list[int]:
 @pytest.mark.parametrize("spec", [233, 293, 343, 396, 401, 425])
 def test_ch7_an_epoch_costs_as_many_round_trips_with_a_hundred_times_the_delegators(spec: int) -> None:
     few, many = (trips_of_busy_blocks(spec, count) for count in (FEW, MANY))
+    assert few == many
+    assert max(few) <= 6
+
+
+def trips_of_claims(spec: int, delegators: int) -> list[int]:
+    """What a claim of the owner costs, in a block in which nothing else happens and in that of an epoch."""
+    chain = ModelChain(spec, 3, coldkeys=delegators, quiet=True)
+    chain.auto_claims = False
+    first, owner, netuid = chain.hotkeys[0], chain.owners[0], chain.netuids[0]
+    for coldkey in chain.coldkeys:
+        chain.add_stake(coldkey, first, netuid, 10**9)
+    chain.add_stake(owner, first, 0, 10**12)
+    chain.submit(owner, calls.set_claim_type("Keep"))
+    chain.produce()
+    for claims in (False, True, True):
+        if not claims or len(chain.source.blocks) == 4:
+            chain.epoch(netuid, Dividends.of(alpha={first: 10**9}, root={first: 3 * 10**11}))
+        if claims:
+            chain.initially(owner, calls.claim_root(netuid))
+        chain.produce()
+    reader = ChainReader(chain.source, chain.hotkeys, 42, decoders=chain.decoder_for)
+    reader.start_from_chain(1)
+    trips = []
+    for number in (2, 3, 4):
+        before = chain.source.round_trips
+        facts = reader.read_block(number)
+        trips.append(chain.source.round_trips - before)
+    assert [leg.cause for leg in facts.stake_events] == ["ROOT_CLAIM"]
+    return trips
+
+
+@pytest.mark.parametrize("spec", [343, 396, 425])
+def test_ch7_a_claim_costs_as_many_round_trips_with_a_hundred_times_the_delegators(spec: int) -> None:
+    few, many = (trips_of_claims(spec, count) for count in (FEW, MANY))
     assert few == many
     assert max(few) <= 6
