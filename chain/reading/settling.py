@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from chain import keys
 from chain.earnings.pool_changes import EARLY_POOLS_UNTIL
@@ -30,6 +30,7 @@ from chain.stake.claims import (
 )
 from chain.stake.events import conversions, odd_moves, unaccounted
 from chain.stake.hotkeys import (
+    VALUES_MOVED_FROM,
     Swap,
     claims_beside_swaps,
     coldkey_swaps,
@@ -158,7 +159,15 @@ def _claimants_positions(step: Step, owners: Callable[[], tuple[Owners, Owners]]
         made -= {swap.old, swap.new}
     if not made or step.migrated:
         return set()
-    swapped = {hotkey for swap in swaps(step.events) for hotkey in (swap.old, swap.new)}
+    # From 394 on a swap on one subnet leaves the record of all others alone.
+    swapped = {
+        (hotkey, netuid)
+        for swap in swaps(step.events)
+        for hotkey in (swap.old, swap.new)
+        for netuid in (
+            [swap.netuid] if swap.netuid and step.spec_version >= VALUES_MOVED_FROM else [ROOT, *step.netuids]
+        )
+    }
     remade = {
         named(event, "netuid")[0]
         for event in step.events
@@ -168,10 +177,10 @@ def _claimants_positions(step: Step, owners: Callable[[], tuple[Owners, Owners]]
     owned = owners()
     return {
         (hotkey, netuid, coldkey)
-        for hotkey in step.followed - swapped - step.lost
+        for hotkey in step.followed - step.lost
         for coldkey in made & (beside | {of[hotkey] for of in owned if hotkey in of})
         for netuid in step.netuids
-        if netuid != ROOT and netuid not in remade
+        if netuid != ROOT and netuid not in remade and (hotkey, netuid) not in swapped
     }
 
 
@@ -212,15 +221,14 @@ def _untold_claims(
     claimants: set[Position],
     came_to_root: Mapping[tuple[str, str], int],
     changes: Iterable[ShareChange],
-    owned: Iterable[Owners],
-) -> list[str]:
-    """Doubts about what claims of owners brought where the record leaves it open: a sale may be hidden beside them.
+    owners: Collection[tuple[str, str]],
+) -> dict[tuple[str, str], set[int]]:
+    """By hotkey and owner, subnets on which the record leaves open what his claims brought, so that a sale may be hidden.
 
     Where some of a claim was sold the record tells what was kept but for roundings.
     """
     gained = {change.position: change.gained_rao for change in changes}
-    owners = {(hotkey, coldkey) for of in owned for hotkey, coldkey in of.items()}
-    open_on: dict[tuple[str, str], list[int]] = defaultdict(list)
+    open_on: dict[tuple[str, str], set[int]] = defaultdict(set)
     for at in sorted(claimants - step.claimed.keys() - step.unsure):
         hotkey, netuid, coldkey = at
         if (hotkey, coldkey) not in owners:
@@ -232,10 +240,15 @@ def _untold_claims(
         else:
             is_told = came <= 0 and not has_moved(at, step.before, step.after)
         if not is_told:
-            open_on[hotkey, coldkey].append(netuid)
+            open_on[hotkey, coldkey].add(netuid)
+    return open_on
+
+
+def _doubts_of_claims(step: Step, open_on: Mapping[tuple[str, str], Iterable[int]]) -> list[str]:
+    """:param open_on: by hotkey and owner, on which subnets."""
     return [
         f"block {step.facts.number}: {coldkey} claimed root dividends, and whether its stake on {hotkey}, "
-        f"netuid {', '.join(map(str, netuids))}, changed by that alone cannot be told"
+        f"netuid {', '.join(map(str, sorted(netuids)))}, changed by that alone cannot be told"
         for (hotkey, coldkey), netuids in sorted(open_on.items())
     ]
 
@@ -319,8 +332,6 @@ def _silent_legs(
         # Elsewhere the key earns nothing of ours.
         and change.hotkey in on_subnet(step.following, change.netuid)
     ]
-    if claimants:
-        step.facts.doubts += _untold_claims(step, claimants, came_to_root, changes, owners())
     legs = silent_changes(
         step.events,
         step.extrinsics,
@@ -330,7 +341,17 @@ def _silent_legs(
         ours={swap.old for swap in step.swaps},
         claimed=step.claimed,
     )
-    return [*claims, *claims_beside_swaps(legs, step.events, step.swaps, step.spec_version, before)]
+    legs = claims_beside_swaps(legs, step.events, step.swaps, step.spec_version, before)
+    named_so = {(leg.hotkey, leg.netuid, leg.coldkey) for leg in legs if leg.cause == Cause.ROOT_CLAIM}
+    if claimants or named_so:
+        owned = {(hotkey, coldkey) for of in owners() for hotkey, coldkey in of.items()}
+        open_on = _untold_claims(step, claimants, came_to_root, changes, owned)
+        for hotkey, netuid, coldkey in named_so - claimants:
+            if netuid != ROOT and (hotkey, coldkey) in owned:
+                # Something else wrote the record, too.
+                open_on[hotkey, coldkey].add(netuid)
+        step.facts.doubts += _doubts_of_claims(step, open_on)
+    return [*claims, *legs]
 
 
 def _is_marked(step: Step, position: Position) -> bool:
