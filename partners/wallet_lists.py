@@ -29,6 +29,7 @@ from chain.models import Hotkey
 from chain.network import family
 from partners.models import Partner, Wallet, own_chain
 from partners.sheets import CELL_BYTES_MAX, CellError, Formula, Place, Sheet, read_sheet
+from partners.what_if import KINDS, BookChange
 
 logger = logging.getLogger(__name__)
 COLUMNS = ("partner", "chain", "address", "introduced_date", "is_active", "notes")
@@ -321,6 +322,10 @@ class WalletResource(resources.ModelResource):
 
     def __init__(self, *, today: date | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        # What the list would change of the rule book, for who asks; ids of new wallets are below zero.
+        self._collects = False
+        self._dropped: list[int] = []
+        self._put: list[dict[str, Any]] = []
         self._today = today or datetime.now(UTC).date()
         self._reader: ListReader
         self._row: WalletRow
@@ -360,7 +365,9 @@ class WalletResource(resources.ModelResource):
             instance.introduced_date = read.introduced_date
             instance.is_active = read.is_active is not False
             instance.notes = read.notes or ""
+            self._collect(instance, False, instance.introduced_date)
             return
+        was_active, was_introduced = instance.is_active, instance.introduced_date
         values = {"introduced_date": read.introduced_date, "is_active": read.is_active, "notes": read.notes}
         for name, value in values.items():
             stored = getattr(instance, name)
@@ -368,6 +375,31 @@ class WalletResource(resources.ModelResource):
             if value is not None and not same:
                 self._changes.append((name, str(stored), str(value)))
                 setattr(instance, name, value)
+        self._collect(instance, was_active, was_introduced)
+
+    def _collect(self, wallet: Wallet, was_active: bool, was_introduced: date) -> None:
+        if not self._collects:
+            return
+        if was_active and not wallet.is_active:
+            self._dropped.append(wallet.pk)
+        elif wallet.is_active and (not was_active or was_introduced != wallet.introduced_date):
+            row = {
+                "id": wallet.pk or -1 - len(self._put),
+                "partner": wallet.partner_id,
+                "address": wallet.address,
+                "introduced_date": wallet.introduced_date.isoformat(),
+            }
+            self._put.append(row)
+
+    def read_change(self, dataset: Any) -> tuple[BookChange, ListResult]:
+        """Read a list for what it would change of the rule book; nothing is written.
+
+        :return: the change, and what the list would do as for a preview.
+        """
+        self._collects = True
+        result = self.import_data(dataset, dry_run=True, raise_errors=False)
+        nothing: BookChange = {kind: {"drop": [], "put": []} for kind in KINDS}
+        return nothing | {"wallets": {"drop": sorted(self._dropped), "put": self._put}}, result
 
     def skip_row(
         self, instance: Wallet, original: Any, row: Any, import_validation_errors: Any = None

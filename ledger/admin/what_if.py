@@ -178,6 +178,8 @@ class WhatIfAdmin(LedgerAdmin):
             "may_steer": _may_steer(request, asked),
             "is_own": asked.asked_by_id == request.user.pk,
             "back": BACK,
+            # A list was a file, which cannot be shown again.
+            "has_form": asked.form["action"] != reverse("admin:partners_wallet_process_import"),
             "days_form": DaysForm(initial={"first_day": asked.first_day, "last_day": asked.last_day}),
             **describe(asked),
         }

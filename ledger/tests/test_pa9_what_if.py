@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import IntegrityError, connection, transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.test import Client
@@ -388,3 +389,78 @@ def test_pa1_every_winner_is_found_by_its_wallet_and_leads_to_the_reasons() -> N
     assert row is not None
     answer = client.get(reverse("admin:ledger_delegationwinner_change", args=[row.pk]), follow=True)
     assert "lists this address and was in force at this block" in answer.content.decode()
+
+
+def test_pa9_a_popup_that_asks_saves_nothing_either() -> None:
+    close_two_days()
+    client, before = sign_in("operator"), kept()
+    agreement = Agreement.objects.get(partner__slug="creative-builds")
+    form = wallet_form(agreement.partner, address=OWN, partners_wallet_what_if="", _popup="1", reason="x")
+    client.post(reverse("admin:partners_wallet_add") + "?_popup=1", form)
+    assert kept() == before
+    assert not Wallet.objects.filter(address=OWN).exists()
+
+
+def upload(client: Client, *lines: str) -> Any:
+    text = "\n".join(["partner,address,introduced_date,is_active", *lines])
+    file = SimpleUploadedFile("wallets.csv", text.encode())
+    url = reverse("admin:partners_wallet_import")
+    return client.post(url, {"import_file": file, "format": "0", "resource": "", "reason": "Their list"})
+
+
+def test_pa9_a_wallet_list_is_tried_from_its_preview_and_imported_from_there() -> None:
+    close_two_days()
+    client, before = sign_in("operator"), kept()
+    preview = upload(
+        client, f"creative-builds,{OWN},2025-01-01,true", f"creative-builds,{ANN},2024-12-02,false"
+    )
+    confirm = preview.context["confirm_form"].initial
+    assert "partners_wallet_what_if" in preview.content.decode()
+    url = reverse("admin:partners_wallet_process_import")
+    client.post(url, {**confirm, "partners_wallet_what_if": ""})
+    asked = WhatIf.objects.get()
+    assert asked.title == "Wallet list: 1 put in, 1 taken out"
+    run_what_if(asked.pk)
+    page = client.get(reverse("admin:partners_whatif_page", args=[asked.pk])).content.decode()
+    assert OWN in page
+    assert ANN not in page
+    assert "Back to the form" not in page
+    assert kept() == before
+    client.post(asked.form["action"], dict(asked.form["fields"]) | {"_save": ""})
+    assert Wallet.objects.get(address=OWN).partner.slug == "creative-builds"
+    assert not Wallet.objects.get(address=ANN).is_active
+
+
+def test_pa9_a_list_is_compared_as_it_would_be_after_the_import() -> None:
+    """The change that is read from the file is that between the books before and after its import."""
+    build_two_days()
+    partner = Partner.objects.get(slug="creative-builds")
+    for number, is_active in ((1, True), (2, False), (3, True), (4, False)):
+        Wallet.objects.create(
+            partner=partner, address=key(f"w{number}"), introduced_date=date(2025, 1, 1), is_active=is_active
+        )
+    lines = [
+        f"creative-builds,{key('w1')},2025-01-01,false",
+        f"creative-builds,{key('w2')},2025-01-01,true",
+        f"creative-builds,{key('w3')},2024-01-01,",
+        f"creative-builds,{key('w4')},2024-01-01,",
+        f"creative-builds,{key('w5')},2025-01-02,true",
+        f"creative-builds,{key('w6')},2025-01-02,false",
+        f"creative-builds,{ANN},2024-12-02,true",
+    ]
+    client = sign_in("operator")
+    confirm = upload(client, *lines).context["confirm_form"].initial
+    url = reverse("admin:partners_wallet_process_import")
+    client.post(url, {**confirm, "partners_wallet_what_if": ""})
+    told = WhatIf.objects.get().change
+    before = services.rules_now()
+    client.post(url, confirm)
+    real = difference(before, services.rules_now())
+
+    def plain(change: BookChange) -> Any:
+        rows = [{**row, "id": max(row["id"], 0)} for row in change["wallets"]["put"]]
+        new = {row["id"] for row in before["wallets"]}
+        known = [row if row["id"] in new or row["address"] == key("w2") else row | {"id": 0} for row in rows]
+        return change["wallets"]["drop"], sorted(known, key=str)
+
+    assert plain(told) == plain(real)

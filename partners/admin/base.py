@@ -10,7 +10,7 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import IntegrityError, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -19,7 +19,7 @@ from unfold.decorators import action
 
 from partners import forms, history, services
 from partners.models import Partner
-from partners.what_if import difference, partners_of
+from partners.what_if import BookChange, difference, partners_of
 
 logger = logging.getLogger(__name__)
 ENTRIES_PER_PAGE = 50
@@ -109,15 +109,21 @@ class RecordedAdmin(ModelAdmin):
         with transaction.atomic():
             response = super().changeform_view(request, object_id, form_url, extra_context)
             row = getattr(request, "saved_row", None)
-            if row is None or not isinstance(response, HttpResponseRedirect):
-                return response
             change = difference(before, services.rules_now())
-            listed = Partner.objects.filter(pk__in=partners_of(change)).values_list("pk", "name")
-            names = {str(pk): name for pk, name in listed}
+            names = names_of(change)
             title = f"{'New' if object_id is None else 'Changed'} {self.opts.verbose_name}: {row}"
+            # Whatever was answered: nothing that happened in here may stay.
             transaction.set_rollback(True)
+        if row is None:
+            return response
         # What the save would have said is not so.
         list(messages.get_messages(request))
+        return self.ask(request, title, change, names)
+
+    def ask(
+        self, request: HttpRequest, title: str, change: BookChange, names: dict[str, str]
+    ) -> HttpResponse:
+        """Have a change tried that this request would save, and lead to where it is shown."""
         fields = [
             [name, value]
             for name, values in request.POST.lists()
@@ -136,7 +142,7 @@ class RecordedAdmin(ModelAdmin):
         except services.Refused as error:
             self.message_user(request, f"{error} Nothing was saved.", messages.INFO)
             return redirect(request.get_full_path())
-        return redirect("admin:partners_whatif_change", asked.pk)
+        return redirect("admin:partners_whatif_page", asked.pk)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -169,6 +175,12 @@ class RecordedAdmin(ModelAdmin):
         already = f"; {asked - done} already were" if asked > done else ""
         level = messages.SUCCESS if done else messages.INFO
         self.message_user(request, f"{what}: {done}{already}.", level)
+
+
+def names_of(change: BookChange) -> dict[str, str]:
+    """Names of the partners whom a change is about, who need not be there when it is shown."""
+    listed = Partner.objects.filter(pk__in=partners_of(change)).values_list("pk", "name")
+    return {str(pk): name for pk, name in listed}
 
 
 def reason_of(request: HttpRequest) -> str:

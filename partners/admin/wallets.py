@@ -21,15 +21,23 @@ from unfold.decorators import display
 from chain.display import address_html
 from chain.imports.files import FileRefused
 from partners import forms, services
-from partners.admin.base import RecordedAdmin, reason_of, without_reason
+from partners.admin.base import RecordedAdmin, names_of, reason_of, without_reason
 from partners.admin.wallet_changes import ManyWallets
 from partners.models import Wallet
 from partners.wallet_lists import Preview, WalletFile, WalletResource
+from partners.what_if import BookChange
 
 logger = logging.getLogger(__name__)
 # What waits in the session: the file that may be confirmed, or the refused rows that may be downloaded.
 PENDING, REFUSED = "wallet_list", "wallet_list_refused"
 REFUSED_SHOWN_MAX = 200
+
+
+class _Asked(Exception):
+    """The confirmed list is to be tried and not imported."""
+
+    def __init__(self, change: BookChange) -> None:
+        self.change = change
 
 
 @admin.register(Wallet)
@@ -164,6 +172,11 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
                 raise FileNotFoundError
             with services.recorded(actor=request.user, reason=reason_of(request)):
                 response: HttpResponse = super().process_import(request, **kwargs)
+        except _Asked as asked:
+            # The list waits on, so that it can be imported from there.
+            change = asked.change
+            title = f"Wallet list: {len(change['wallets']['put']):,} put in, {len(change['wallets']['drop']):,} taken out"
+            return self.ask(request, title, change, names_of(change))
         except FileNotFoundError:
             # The file is removed once it was imported: a second click must not look like a failure.
             self.message_user(
@@ -174,6 +187,15 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
             response = redirect("admin:partners_wallet_import")
         self._forget(request)
         return response
+
+    def process_dataset(self, dataset: Any, form: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Import the list, or read only what it would change."""
+        if not self._is_asked(request):
+            return super().process_dataset(dataset, form, request, **kwargs)
+        change, result = WalletResource().read_change(dataset)
+        if Preview(result).is_refused:
+            return result
+        raise _Asked(change)
 
     def refused_rows(self, request: HttpRequest) -> HttpResponse:
         """Download every refused row of the last preview with why."""

@@ -373,7 +373,7 @@ def test_pa5_a_preview_writes_nothing_and_takes_as_many_queries_for_many_rows(
     upload(operator, texts[0])
     pages = []
     for text in texts:
-        with django_assert_num_queries(21):
+        with django_assert_num_queries(22):
             pages.append(upload(operator, text))
     assert pages[1].context["preview"].new_count == 900
     assert len(pages[1].content) < 250_000
