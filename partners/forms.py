@@ -95,7 +95,14 @@ class RateField(forms.CharField):
         number, in_bps = text.removesuffix("bps").removesuffix("%"), text.endswith("bps")
         whole, _, part = number.partition(".")
         part = part.rstrip("0")
-        if not (whole.isascii() and whole.isdigit() and (not part or (part.isascii() and part.isdigit()))):
+        # Python itself refuses to read numbers of thousands of digits.
+        is_short = len(whole) <= 9
+        if not (
+            is_short
+            and whole.isascii()
+            and whole.isdigit()
+            and (not part or (part.isascii() and part.isdigit()))
+        ):
             raise ValidationError("Write a rate like 33 %, 33.5 % or 3350 bps.")
         if len(part) > (0 if in_bps else 2):
             raise ValidationError("The finest rate is 0.01 %, one basis point.")
@@ -382,7 +389,9 @@ class AgreementForm(AgreementInlineForm):
         label="At most a month",
         required=False,
         help_text=format_lazy(
-            "In {}, by months of UTC. Empty: no limit. What is beyond is not owed later.", UNIT
+            "In {}, by months of UTC and of this agreement alone. Empty: no limit. What is beyond is not owed later."
+            " Change it with the month: what was paid under other terms is not counted.",
+            UNIT,
         ),
     )
     reason = reason_field()

@@ -98,6 +98,8 @@ def request_address(*, actor: User, partner: Partner, address: str, reason: str)
 
 def find_refusal(*, partner: Partner, address: str, reason: str) -> str:
     """Say why an address could not be requested now; empty if it could."""
+    if "\0" in address:
+        return "The address holds a character that no address has (U+0000). Type it anew."
     if PayoutAddress.objects.open().filter(partner=partner).exists():
         return (
             f"A new payout address of {partner} is under way already. Cancel it before you request another."
@@ -166,7 +168,7 @@ Requested on:      {at}, by {asker}
 Request number:    {version.pk}
 Address in force:  {old.address if old else "none"}
 Requested address: {version.address}
-Reason given:      {version.reason}
+Reason given:      “{" ".join(version.reason.split())}”
 
 A second person has to approve it, and it takes effect {version.cooling_off_hours} hours after that: not before {earliest}.
 From now until then, or until the request is cancelled, nothing is paid to {partner}.
@@ -269,6 +271,8 @@ def _require(actor: User, *permissions: str) -> None:
 
 def _text(text: str, wanted: str) -> str:
     text = text.strip()
+    if "\0" in text:
+        raise Refused("The text holds a character that cannot be stored (U+0000). Type it anew.")
     if not 0 < len(text) <= REASON_LENGTH_MAX:
         raise Refused(f"Say in at most {REASON_LENGTH_MAX} characters {wanted}: it stays on the request.")
     return text

@@ -303,6 +303,8 @@ def ask_what_if(
     """
     if actor.pk is None:
         raise Refused("Nobody is signed in. Sign in and ask again.")
+    if any("\0" in text for field in form["fields"] for text in field):
+        raise Refused("A value holds a character that cannot be stored (U+0000). Type it anew.")
     if is_empty(change):
         raise Refused("This would change nobody's share: there is nothing to compare.")
     if first_day is not None and last_day is not None and last_day < first_day:

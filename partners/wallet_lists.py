@@ -326,6 +326,7 @@ class WalletResource(resources.ModelResource):
         self._collects = False
         self._dropped: list[int] = []
         self._put: list[dict[str, Any]] = []
+        self._dated: dict[str, list[str]] = {}
         self._today = today or datetime.now(UTC).date()
         self._reader: ListReader
         self._row: WalletRow
@@ -390,6 +391,8 @@ class WalletResource(resources.ModelResource):
                 "introduced_date": wallet.introduced_date.isoformat(),
             }
             self._put.append(row)
+            if was_active:
+                self._dated[str(wallet.pk)] = ["introduced_date"]
 
     def read_change(self, dataset: Any) -> tuple[BookChange, ListResult]:
         """Read a list for what it would change of the rule book; nothing is written.
@@ -399,7 +402,8 @@ class WalletResource(resources.ModelResource):
         self._collects = True
         result = self.import_data(dataset, dry_run=True, raise_errors=False)
         nothing: BookChange = {kind: {"drop": [], "put": []} for kind in KINDS}
-        return nothing | {"wallets": {"drop": sorted(self._dropped), "put": self._put}}, result
+        wallets = {"drop": sorted(self._dropped), "put": self._put, "changed": self._dated}
+        return nothing | {"wallets": wallets}, result
 
     def skip_row(
         self, instance: Wallet, original: Any, row: Any, import_validation_errors: Any = None

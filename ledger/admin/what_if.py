@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -25,7 +26,7 @@ from ledger.admin.base import LedgerAdmin
 from ledger.statements import write_csv
 from partners import services
 from partners.admin.base import BACK
-from partners.models import Partner, WhatIf
+from partners.models import Change, Partner, WhatIf
 
 COLOURS = {
     WhatIf.State.WAITING: "default",
@@ -150,7 +151,8 @@ class WhatIfAdmin(LedgerAdmin):
                 title=asked.title,
                 change=asked.change,
                 names=asked.names,
-                form=asked.form,
+                # What another person typed, with their reason, is theirs to save.
+                form=asked.form if asked.asked_by_id == request.user.pk else {"action": "", "fields": []},
                 now=timezone.now(),
                 **form.cleaned_data,
             )
@@ -178,6 +180,7 @@ class WhatIfAdmin(LedgerAdmin):
             "may_steer": _may_steer(request, asked),
             "is_own": asked.asked_by_id == request.user.pk,
             "back": BACK,
+            "is_overtaken": _is_overtaken(asked),
             # A list was a file, which cannot be shown again.
             "has_form": asked.form["action"] != reverse("admin:partners_wallet_process_import"),
             "days_form": DaysForm(initial={"first_day": asked.first_day, "last_day": asked.last_day}),
@@ -187,8 +190,17 @@ class WhatIfAdmin(LedgerAdmin):
 
 
 def _may_steer(request: HttpRequest, asked: WhatIf) -> bool:
-    """Who asked may stop it and ask again, and so may everybody who changes agreements."""
-    return asked.asked_by_id == request.user.pk or bool(request.user.has_perm("partners.change_agreement"))
+    """Who may change agreements may stop a comparison and ask again, whoever asked."""
+    return bool(request.user.has_perm("partners.change_agreement"))
+
+
+def _is_overtaken(asked: WhatIf) -> bool:
+    """Tell whether somebody changed since what this would change: saving what was typed would undo it unseen."""
+    found = Q()
+    for kind, name in (("agreements", "AGREEMENT"), ("rules", "RULE"), ("wallets", "WALLET")):
+        ids = [*map(int, asked.change[kind].get("changed", ())), *asked.change[kind]["drop"]]
+        found |= Q(kind=name, object_id__in=ids)
+    return Change.objects.filter(found, at__gt=asked.asked_at).exists()
 
 
 class _Names(dict[int, str]):

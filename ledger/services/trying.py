@@ -11,7 +11,8 @@ from django.utils import timezone
 from ledger.models import Period
 from ledger.what_if import PeriodCompared, compare
 from partners.models import WhatIf
-from partners.what_if import as_if_before, partners_of
+from partners.queries import rule_book
+from partners.what_if import as_if_before, partners_of, with_unknown
 
 MATCHED_MAX = 100
 log = structlog.get_logger(__name__)
@@ -35,13 +36,16 @@ def run_what_if(what_if_id: int) -> None:
         return
     days = {"first_day": periods[0].start_at.date(), "last_day": periods[-1].start_at.date()}
     _keep(asked, state=WhatIf.State.RUNNING, total=len(periods), done=0, **days)
+    known = periods[-1].manifest["rules"]
+    whole = with_unknown(asked.change, rule_book().fingerprint(), known)
     change = as_if_before(
-        asked.change,
+        whole,
+        known,
         starts_at=periods[0].start_at,
         ends_at=periods[-1].end_at,
         last_block=periods[-1].blocks.upper - 1,
     )
-    result: dict[str, Any] = {"days": [], "matched": {}, "as_if": change != asked.change}
+    result: dict[str, Any] = {"days": [], "matched": {}, "as_if": change != whole}
     try:
         for done, compared in enumerate(compare(periods, change), 1):
             result["days"].append(_day(compared))

@@ -23,7 +23,7 @@ from ledger.what_if import Difference, compare
 from partners import services
 from partners.models import Agreement, AgreementTemplate, Change, Partner, Rule, Seal, Wallet, WhatIf
 from partners.tests.test_admin import agreement_form, wallet_form
-from partners.what_if import BookChange, apply, as_if_before, difference, is_empty
+from partners.what_if import BookChange, apply, as_if_before, difference, is_empty, with_unknown
 
 pytestmark = pytest.mark.django_db
 
@@ -130,6 +130,7 @@ def test_pa9_what_begins_later_is_compared_as_if_it_had_begun_before_instead_of_
     assert owed(periods, change) == {}
     moved = as_if_before(
         change,
+        periods[-1].manifest["rules"],
         starts_at=periods[0].start_at,
         ends_at=periods[-1].end_at,
         last_block=periods[-1].blocks.upper - 1,
@@ -464,3 +465,106 @@ def test_pa9_a_list_is_compared_as_it_would_be_after_the_import() -> None:
         return change["wallets"]["drop"], sorted(known, key=str)
 
     assert plain(told) == plain(real)
+
+
+def run(periods: list[Period], change: BookChange) -> dict[tuple[str, str], tuple[int, int]]:
+    """As the page would compare it: with what was saved since, as if begun before."""
+    known = periods[-1].manifest["rules"]
+    whole = with_unknown(change, services.rules_now(), known)
+    moved = as_if_before(
+        whole,
+        known,
+        starts_at=periods[0].start_at,
+        ends_at=periods[-1].end_at,
+        last_block=periods[-1].blocks.upper - 1,
+    )
+    return owed(periods, moved)
+
+
+def later() -> datetime:
+    return START + timedelta(days=90)
+
+
+@pytest.mark.parametrize("what", ["wallet", "rule", "agreement"])
+def test_pa9_what_is_put_off_stops_earning_in_the_days_compared(what: str) -> None:
+    periods = close_two_days()
+    creative = {"partner__slug": "creative-builds"}
+
+    def put_off() -> None:
+        if what == "wallet":
+            Wallet.objects.filter(**creative).update(introduced_date=later().date())
+        elif what == "rule":
+            Rule.objects.filter(agreement__partner__slug="creative-builds").update(applies_from_block=10**6)
+        else:
+            Agreement.objects.filter(**creative).update(effective=DateTimeTZRange(later(), None))
+
+    found = run(periods, tried(put_off))
+    assert found[("2025-01-01", "creative-builds")] == (83, 0)
+
+
+def test_pa9_an_earlier_change_is_no_part_of_a_later_one() -> None:
+    periods = close_two_days()
+    set_rate(10_000)
+    change = tried(
+        lambda: Agreement.objects.filter(partner__slug="creative-builds").update(excluded_netuids=[77])
+    )
+    assert run(periods, change) == {}
+
+
+def test_pa9_a_wallet_is_found_by_an_agreement_that_was_signed_since_the_last_close() -> None:
+    periods = close_two_days()
+    agreement = make_partner("Newcomer", 1_000)
+
+    def add() -> None:
+        Wallet.objects.create(partner=agreement.partner, address=OWN, introduced_date=date(2025, 1, 1))
+
+    assert ("2025-01-01", "newcomer") in run(periods, tried(add))
+
+
+def test_pa9_of_two_agreements_to_come_the_first_is_compared() -> None:
+    periods = close_two_days()
+    old = Agreement.objects.get(partner__slug="creative-builds")
+
+    def renew() -> None:
+        for rate, begin, end in (
+            (9_000, later() + timedelta(days=9), None),
+            (4_000, later(), later() + timedelta(days=9)),
+        ):
+            new = Agreement.objects.create(
+                partner=old.partner, effective=DateTimeTZRange(begin, end), rate_bps=rate
+            )
+            Rule.objects.create(agreement=new)
+
+    Agreement.objects.filter(pk=old.pk).update(effective=DateTimeTZRange(old.effective.lower, later()))
+    assert run(periods, tried(renew))[("2025-01-01", "creative-builds")] == (83, 60 + 40)
+
+
+def test_pa9_a_popup_does_not_offer_it_and_what_was_overtaken_cannot_be_saved() -> None:
+    close_two_days()
+    client = sign_in("operator")
+    page = client.get(reverse("admin:partners_partner_add"), {"_popup": "1"}).content.decode()
+    assert "partners_partner_what_if" not in page
+    ask(client)
+    asked = WhatIf.objects.get()
+    run_what_if(asked.pk)
+    url = reverse("admin:partners_whatif_page", args=[asked.pk])
+    assert "Save this change" in client.get(url).content.decode()
+    set_rate(5_000)
+    page = client.get(url).content.decode()
+    assert "Save this change" not in page
+    assert "It was changed since this was asked" in page
+
+
+@pytest.mark.parametrize("field", ["notes", "extra"])
+def test_pa9_a_character_that_cannot_be_stored_is_refused(field: str) -> None:
+    close_two_days()
+    answer = ask(sign_in("operator"), **{field: "a\0b"})
+    assert answer.status_code == 200
+    assert not WhatIf.objects.exists()
+
+
+def test_pa9_a_rate_of_thousands_of_digits_is_named() -> None:
+    close_two_days()
+    client = sign_in("operator")
+    assert "Write a rate like" in ask(client, rate="9" * 5_000).content.decode()
+    assert "Write a rate like" in ask(client, tiers="100: " + "9" * 5_000).content.decode()

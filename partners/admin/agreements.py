@@ -247,6 +247,7 @@ class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
 class RuleAdmin(OwnSides, RecordedAdmin):
     form = forms.RuleForm
     asks_what_if = True
+    list_per_page = 50
     list_display = ("agreement", "finds_by", "priority", "applies_from_block", "is_active")
     conditional_fields = {
         "memo_match": _shown_for("MEMO"),

@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -17,6 +17,7 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
+from chain.locks import Lock, hold
 from partners import forms, history, services
 from partners.models import Partner
 from partners.what_if import BookChange, difference, partners_of
@@ -67,7 +68,7 @@ class RecordedAdmin(ModelAdmin):
                 if self._is_asked(request):
                     return self._try(request, object_id, form_url, extra_context)
                 return super().changeform_view(request, object_id, form_url, extra_context)
-        except IntegrityError:
+        except (IntegrityError, OperationalError):
             # The database is the last judge, of two rows of one form or of two people at the same moment.
             logger.warning("partners.save_refused", exc_info=True)
             self.message_user(
@@ -87,7 +88,9 @@ class RecordedAdmin(ModelAdmin):
         may_save = (
             self.has_change_permission(request) if object_id is not None else self.has_add_permission(request)
         )
-        return super().get_actions_submit_line(request, object_id) if self.asks_what_if and may_save else []
+        # A popup closes when it is saved; a comparison is a page.
+        is_asked = self.asks_what_if and may_save and "_popup" not in {**request.GET, **request.POST}
+        return super().get_actions_submit_line(request, object_id) if is_asked else []
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """Show what was typed once more, without saving it, to those who come back from a comparison."""
@@ -105,8 +108,10 @@ class RecordedAdmin(ModelAdmin):
 
     def _try(self, request: Any, object_id: str | None, form_url: str, extra_context: Any) -> Any:
         """Save what was typed, read the rule book that it makes, take it all back, and have the difference tried."""
-        before = services.rules_now()
         with transaction.atomic():
+            # What somebody else saves meanwhile waits, and is not taken for a part of this.
+            hold(Lock.SEAL)
+            before = services.rules_now()
             response = super().changeform_view(request, object_id, form_url, extra_context)
             row = getattr(request, "saved_row", None)
             change = difference(before, services.rules_now())
