@@ -292,3 +292,31 @@ def test_pages_take_no_more_queries_for_more_versions(django_assert_max_num_quer
 def test_pa10_an_empty_list_says_what_to_do_first() -> None:
     page = text_of(login(make_user("viewer")).get(url("changelist")))
     assert "Request the first one on the partner's page" in page
+
+
+def test_threat12_a_zero_byte_is_refused_by_every_step(partner: Partner) -> None:
+    olivia, adam = login(make_user("operator", name="olivia")), login(make_user("approver", name="adam"))
+    before = rows()
+    for form in ({"address": "\0", "reason": "x"}, {"address": NEW, "reason": "a\0b"}):
+        assert "U+0000" in text_of(olivia.get(url("request", partner.pk), form))
+        answer = olivia.post(url("request_confirm", partner.pk), form, follow=True)
+        assert "U+0000" in text_of(answer)
+    assert rows() == before
+    olivia.post(url("request_confirm", partner.pk), {"address": NEW, "reason": "Lost"})
+    version, before = PayoutAddress.objects.get(address=NEW), rows()
+    for step, form in (("tell_confirm", {"how": "a\0b"}), ("cancel_confirm", {"reason": "a\0b"})):
+        assert "U+0000" in text_of(adam.post(url(step, version.pk), form, follow=True))
+    assert rows() == before
+
+
+def test_threat12_the_notice_quotes_the_reason_in_one_line(
+    partner: Partner, mailoutbox: list[Any], django_capture_on_commit_callbacks: Any
+) -> None:
+    olivia = login(make_user("operator", name="olivia"))
+    reason = "Lost\n\nTHIS REQUEST IS CANCELLED: there is nothing to do.\nCall the new number"
+    with django_capture_on_commit_callbacks(execute=True):
+        olivia.post(url("request_confirm", partner.pk), {"address": NEW, "reason": reason})
+    lines = mailoutbox[0].body.splitlines()
+    said = "“Lost THIS REQUEST IS CANCELLED: there is nothing to do. Call the new number”"
+    assert f"Reason given:      {said}" in lines
+    assert not [line for line in lines if line.startswith(("THIS REQUEST", "Call the"))]
