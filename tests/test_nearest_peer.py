@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 import pytest
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 
-from chain.tests.followed import TAO, Followed, eras
+from chain.tests.followed import TAO, Followed
 from ledger.audit import check_ledger
 from ledger.models import CommissionLine, DelegatorTake, Entry, Period
 from ledger.services import attribute_yields, close_due_days
@@ -187,7 +187,7 @@ MOVES: dict[str, Callable[[Followed], None]] = {
 }
 
 
-@eras()
+@pytest.mark.parametrize("spec", [293, 370, 425])
 @pytest.mark.parametrize("move", MOVES)
 def test_probe_8_f23_stake_that_comes_or_goes_is_yield_at_no_distance_from_an_epoch(
     spec: int, move: str

@@ -60,7 +60,7 @@ def test_pa6_every_answer_names_its_request(path: str, status: int) -> None:
 def test_pa6_a_refused_host_is_named_too() -> None:
     answer = Client().get("/", headers={"host": "elsewhere.example"})
     assert answer.status_code == 400
-    assert uuid.UUID(answer["X-Request-ID"])
+    assert str(uuid.UUID(answer["X-Request-ID"])) == answer["X-Request-ID"]
 
 
 @pytest.mark.parametrize("name", [GIVEN, "a" * 8, "Z9-_" * 16, "3f8a4c1e-0b52-4c6e-9d3f-38ab7329352f"])
@@ -74,7 +74,7 @@ def test_pa6_a_short_token_is_kept(name: str) -> None:
 )
 def test_pa6_anything_else_is_replaced(name: str) -> None:
     answer = Client().get("/health/live/", headers={"x-request-id": name})
-    assert uuid.UUID(answer["X-Request-ID"])
+    assert str(uuid.UUID(answer["X-Request-ID"])) == answer["X-Request-ID"]
 
 
 def test_pa6_the_history_of_one_request_carries_its_name(operator: Client) -> None:

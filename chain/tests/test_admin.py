@@ -76,8 +76,8 @@ QUERIES: dict[type[Model], int] = {
     Runtime: 2,
     Endpoint: 2,
 }
-# Session, user, open gaps, and which chain is held.
-FRAME = 4
+# Session, user, open gaps, payout addresses that wait, and which chain is held.
+FRAME = 5
 
 
 @pytest.fixture
