@@ -142,7 +142,14 @@ Rows = set[tuple[object, ...]]
 def _rows_of(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, Rows]]:
     """Give the stored and the computed rows of each kind as comparable values."""
     parts = PartnerTake.objects.filter(period=period).values_list(
-        "source_id", "partner_id", "agreement_id", "rate_bps", "delegator_count", "take_rao", "steps"
+        "source_id",
+        "partner_id",
+        "agreement_id",
+        "rate_bps",
+        "delegator_count",
+        "take_rao",
+        "cap_rao",
+        "steps",
     )
     yield (
         "partner takes",
@@ -155,6 +162,7 @@ def _rows_of(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, R
                 part.rate_bps,
                 part.delegator_count,
                 part.take_rao,
+                part.cap_rao,
                 part.steps,
             )
             for source, source_parts in result.parts.items()

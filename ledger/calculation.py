@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from chain.splitting import split
+from chain.units import BPS_WHOLE
 from ledger.allocation import Lot, Sold, allocate
 from ledger.attribution import claimed, digest
 from ledger.commission import commission
 from partners.lots import TaggedStake
 from partners.matching import Delegation, RuleBook, Winner
-from partners.rates import Steps, split_by_rate
+from partners.rates import Steps, split_by_cap, split_by_rate
 
 ALPHA = "ALPHA"
 UNTAGGED_STAKE = TaggedStake()
@@ -42,7 +43,8 @@ class Earned:
 class Part:
     """The part of one yield's take that one agreement's delegators earned; without agreement it is our own.
 
-    `steps` are the rates by the month's volume, empty where `rate_bps` holds for all of it.
+    `steps` are the rates by the month's volume, empty where `rate_bps` holds for all of it, and `cap_rao` is the most that
+    the partner's month may come to, None for no limit.
     """
 
     partner_id: int | None
@@ -51,6 +53,26 @@ class Part:
     delegator_count: int
     take_rao: int
     steps: Steps = ()
+    cap_rao: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MonthSoFar:
+    """What was paid since the month began: by agreement the take in TAO it was on, by partner the commission, in rao."""
+
+    volumes: Mapping[int, int] = field(default_factory=dict)
+    commissions: Mapping[int, int] = field(default_factory=dict)
+
+    def with_lines(self, lines: Iterable[tuple[LineKey, int, int]]) -> MonthSoFar:
+        """Add what a period pays (:meth:`Calculation.lines`)."""
+        volumes, commissions = defaultdict(int, self.volumes), defaultdict(int, self.commissions)
+        for key, base, amount in lines:
+            volumes[key.agreement_id] += base
+            commissions[key.partner_id] += amount
+        return MonthSoFar(volumes, commissions)
+
+
+NOTHING_YET = MonthSoFar()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +210,11 @@ def calculate(
     book: RuleBook,
     handovers: Iterable[Handover] = (),
     stake: TaggedStake = UNTAGGED_STAKE,
-    volumes: Mapping[int, int] | None = None,
+    month: MonthSoFar = NOTHING_YET,
 ) -> Calculation:
     """Work out a period from its yields, conversions and swaps of keys, oldest first, and the lots left open before it.
 
-    :param volumes: by agreement the take in TAO that it was paid on earlier in the month, for its tiers.
+    :param month: what was paid earlier in the month, for tiers and caps.
     """
     result = Calculation()
     bases: list[Base] = []
@@ -225,7 +247,7 @@ def calculate(
             bases += _sell(one, queues[one.hotkey, one.netuid], result)
         else:
             _hand_over(one, queues)
-    _add_bases(bases, volumes or {}, result)
+    _add_bases(bases, month, result)
     result.left = [lot for queue in queues.values() for lot in queue]
     return result
 
@@ -266,11 +288,11 @@ def _attribute(
     source: Earned, book: RuleBook, stake: TaggedStake, result: Calculation, epochs: dict[Pool, int]
 ) -> list[Part]:
     """Group the shares of one yield by winning agreement, and add them to the roll-ups and to who won what."""
-    takes: dict[tuple[int | None, int | None, int, Steps], dict[str, int]] = defaultdict(dict)
+    takes: dict[tuple[int | None, int | None, int, Steps, int | None], dict[str, int]] = defaultdict(dict)
     pool = (source.hotkey, source.netuid, source.side)
     before, epochs[pool] = epochs[pool], source.block
     rolled = result.roll_ups.setdefault(pool, {})
-    own = takes[None, None, 0, ()]
+    own = takes[None, None, 0, (), None]
     for coldkey, amount in source.shares:
         # Most holders are on nobody's list; asking the book about each of them would cost most of the run.
         if not book.may_claim(coldkey) and coldkey not in stake.coldkeys:
@@ -280,14 +302,15 @@ def _attribute(
         for part in claimed(amount, Delegation(coldkey, *pool, source.block, source.at), book, stake):
             winner, of = part.winner, own
             if winner is not None:
-                of = takes[winner.partner_id, winner.agreement_id, winner.rate_bps, winner.steps]
+                terms = winner.rate_bps, winner.steps, winner.cap_rao
+                of = takes[winner.partner_id, winner.agreement_id, *terms]
                 _note_winner(result.won[*pool, coldkey, part.tag], winner, before, source.block)
             of[coldkey] = of.get(coldkey, 0) + part.amount
             key = coldkey, winner.partner_id if winner is not None else 0
             rolled[key] = rolled.get(key, 0) + part.amount
     parts = [
-        Part(partner, agreement, rate, len(amounts), sum(amounts.values()), steps)
-        for (partner, agreement, rate, steps), amounts in sorted(
+        Part(partner, agreement, rate, len(amounts), sum(amounts.values()), steps, cap)
+        for (partner, agreement, rate, steps, cap), amounts in sorted(
             takes.items(), key=lambda item: item[0][1] or 0
         )
         if amounts
@@ -326,9 +349,12 @@ def _sell(sale: Sale, queue: deque[OpenLot], result: Calculation) -> Iterator[Ba
             queue.appendleft(replace(lot, remaining_rao=left))
 
 
-def _add_bases(bases: Iterable[Base], volumes: Mapping[int, int], result: Calculation) -> None:
-    """Add what partners are paid on to their lines, in the order of blocks, at the rates of the month's volume."""
-    reached = dict(volumes)
+def _add_bases(bases: Iterable[Base], month: MonthSoFar, result: Calculation) -> None:
+    """Add what partners are paid on to their lines, in the order of blocks, at the rates of the month's volume and up to
+    the month's cap."""
+    reached = dict(month.volumes)
+    # In ten-thousandths of a rao: lines are rounded down once each, so what is paid is never above this.
+    paid = {partner: amount * BPS_WHOLE for partner, amount in month.commissions.items()}
     for base in sorted(bases, key=lambda base: base.block):
         part = base.part
         if part.agreement_id is None or part.partner_id is None or not base.amount_rao:
@@ -336,5 +362,9 @@ def _add_bases(bases: Iterable[Base], volumes: Mapping[int, int], result: Calcul
         before = reached.get(part.agreement_id, 0)
         reached[part.agreement_id] = before + base.amount_rao
         at = [(part.rate_bps, base.amount_rao)]
-        for rate_bps, amount in split_by_rate(before, base.amount_rao, part.steps) if part.steps else at:
-            result.bases[LineKey(part.partner_id, *base.pool, part.agreement_id, rate_bps)] += amount
+        for step_bps, step_rao in split_by_rate(before, base.amount_rao, part.steps) if part.steps else at:
+            so_far = paid.get(part.partner_id, 0)
+            for rate_bps, amount in split_by_cap(so_far, step_bps, step_rao, part.cap_rao):
+                result.bases[LineKey(part.partner_id, *base.pool, part.agreement_id, rate_bps)] += amount
+                so_far += amount * rate_bps
+            paid[part.partner_id] = so_far

@@ -19,7 +19,7 @@ from chain.pools.shares import Share, adds_up, weights
 from chain.splitting import CannotSplit, split
 from chain.stake.causes import Cause
 from chain.units import BLOCK_MAX
-from ledger.calculation import Earned, Handover, OpenLot, Part, Sale, held_by, pools_before
+from ledger.calculation import Earned, Handover, MonthSoFar, OpenLot, Part, Sale, held_by, pools_before
 from ledger.models import CommissionLine, PartnerTake
 
 
@@ -184,17 +184,22 @@ def parts_of(yield_ids: list[int]) -> dict[int, list[Part]]:
                 row.delegator_count,
                 row.take_rao,
                 tuple((border, rate) for border, rate in row.steps),
+                row.cap_rao,
             )
         )
     return parts
 
 
-def read_volumes(start_at: datetime) -> dict[int, int]:
-    """Read by agreement the take in TAO that it was paid on from the month's begin (UTC) to that moment."""
+def read_month(start_at: datetime) -> MonthSoFar:
+    """Read what was paid from the month's begin (UTC) to that moment, and on how much take."""
     month = start_at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     rows = CommissionLine.objects.filter(period__start_at__gte=month, period__start_at__lt=start_at)
-    sums = rows.values("agreement_id").annotate(volume=Sum("base_rao")).order_by("agreement_id")
-    return {row["agreement_id"]: int(row["volume"]) for row in sums}
+    volumes, commissions = defaultdict[int, int](int), defaultdict[int, int](int)
+    sums = rows.values_list("partner_id", "agreement_id").order_by("partner_id", "agreement_id")
+    for partner, agreement, base, amount in sums.annotate(Sum("base_rao"), Sum("commission_rao")):
+        volumes[agreement] += int(base)
+        commissions[partner] += int(amount)
+    return MonthSoFar(volumes, commissions)
 
 
 def read_open_lots(before: datetime, pools: set[tuple[str, int]] | None = None) -> list[OpenLot]:

@@ -89,12 +89,17 @@ class PartnerTake(models.Model):
         db_default=[],
         help_text="Rates by the month's volume: from rao, basis points. Empty: the one rate holds for all of it.",
     )
+    cap_rao = models.BigIntegerField(
+        null=True,
+        help_text="The most that the partner's commission of a month comes to, in rao. Empty: no limit.",
+    )
     delegator_count = models.PositiveIntegerField()
     take_rao = RaoField()
 
     class Meta:
         ordering = ["source", "agreement"]
         constraints = [
+            models.CheckConstraint(condition=Q(cap_rao__gte=0), name="partner_take_cap_not_negative"),
             models.UniqueConstraint(
                 fields=["source", "agreement"], nulls_distinct=False, name="partner_take_once_per_agreement"
             ),

@@ -1,7 +1,7 @@
 """What closed periods would have paid under a changed rule book (PA9). Nothing is written here.
 
 Each period is worked out again by its own rules with the change made in them, so that the change is all that differs. What
-the first period leaves unsold is carried to the next as it would have been earned, with the month's volumes.
+the first period leaves unsold is carried to the next as it would have been earned, with what the month would have paid.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from django.db.models import Sum
 
 from chain.fields import RaoField
 from chain.models import Yield
-from ledger.calculation import Calculation, OpenLot, calculate, pools_before
-from ledger.facts import read_earned, read_handovers, read_open_lots, read_sales, read_volumes
+from ledger.calculation import NOTHING_YET, Calculation, OpenLot, calculate, pools_before
+from ledger.facts import read_earned, read_handovers, read_month, read_open_lots, read_sales
 from ledger.manifest import frozen_book
 from ledger.models import CommissionLine, DelegatorTake, PartnerTake, Period
 from partners.tagged_stake import read_tagged_stake
@@ -79,7 +79,7 @@ def compare(periods: Sequence[Period], change: BookChange) -> Iterator[PeriodCom
     :raises SharesDisagree: when the facts are not any more what was attributed.
     """
     lots: list[OpenLot] | None = None
-    month, volumes = "", dict[int, int]()
+    month, so_far = "", NOTHING_YET
     for period in periods:
         first, last = period.blocks.lower, period.blocks.upper - 1
         sales, handovers = read_sales(first, last), read_handovers(first, last)
@@ -88,16 +88,15 @@ def compare(periods: Sequence[Period], change: BookChange) -> Iterator[PeriodCom
             swaps = read_handovers(first, periods[-1].blocks.upper - 1)
             pools = pools_before({(sale.hotkey, sale.netuid) for sale in every}, swaps)
             lots = read_open_lots(period.start_at, pools)
-            volumes = read_volumes(period.start_at)
+            so_far = read_month(period.start_at)
         elif period.key[:7] != month:
-            volumes = {}
+            so_far = NOTHING_YET
         month = period.key[:7]
         book = frozen_book(apply(change, period.manifest["rules"]))
         stake = read_tagged_stake(book, last)
-        result = calculate(read_earned(first, last), sales, lots, book, handovers, stake, volumes)
+        result = calculate(read_earned(first, last), sales, lots, book, handovers, stake, so_far)
         lots = result.left
-        for key, base, _ in result.lines():
-            volumes[key.agreement_id] = volumes.get(key.agreement_id, 0) + base
+        so_far = so_far.with_lines(result.lines())
         yield _compared(period, result)
 
 

@@ -389,8 +389,8 @@ class AgreementForm(AgreementInlineForm):
         label="At most a month",
         required=False,
         help_text=format_lazy(
-            "In {}, by months of UTC and of this agreement alone. Empty: no limit. What is beyond is not owed later."
-            " Change it with the month: what was paid under other terms is not counted.",
+            "In {}, by months of UTC. All commission of the partner counts, also what other terms paid. Empty: no limit."
+            " What is beyond is not owed later.",
             UNIT,
         ),
     )

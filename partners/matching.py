@@ -87,8 +87,8 @@ class AgreementTerms:
     """An agreement in force over `[starts_at, ends_at)`; without `ends_at` it goes on.
 
     Empty `netuids`, `hotkeys` or `sides` stand for every one of them. What is excluded never counts, whatever finds it.
-    `tiers` are (from rao, rate in basis points) of the month's volume, `monthly_cap_rao` the most a month's commission
-    may come to (:mod:`partners.rates`).
+    `tiers` are (from rao, rate in basis points) of the month's volume, `monthly_cap_rao` the most that the partner's
+    commission of a month may come to (:mod:`partners.rates`).
     """
 
     id: int
@@ -109,7 +109,7 @@ class AgreementTerms:
     steps: Steps = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", steps_of(self.rate_bps, self.tiers, self.monthly_cap_rao))
+        object.__setattr__(self, "steps", steps_of(self.rate_bps, self.tiers))
 
     def in_force(self, at: datetime) -> bool:
         """Tell whether the agreement covers this moment."""
@@ -172,8 +172,8 @@ class WalletTerms:
 class Winner:
     """The one claim that won, and the rate it is paid at; `wallet_id` is that of the wallet it was named by.
 
-    `steps` are the rates by the month's volume, empty where `rate_bps` holds for all of it; `outranked` the rules that
-    claimed it too, the next in rank first.
+    `steps` are the rates by the month's volume, empty where `rate_bps` holds for all of it; `cap_rao` the most that the
+    partner's month may come to; `outranked` the rules that claimed it too, the next in rank first.
     """
 
     partner_id: int
@@ -182,6 +182,7 @@ class Winner:
     wallet_id: int | None
     rate_bps: int
     steps: Steps = ()
+    cap_rao: int | None = None
     outranked: tuple[int, ...] = ()
 
 
@@ -493,6 +494,7 @@ def _winner_of(claims: list[Claim]) -> Winner:
         wallet.id if wallet else None,
         agreement.rate_bps,
         agreement.steps,
+        agreement.monthly_cap_rao,
         tuple(dict.fromkeys(other.id for _, other, _ in others if other.id != rule.id)),
     )
 

@@ -1,8 +1,8 @@
 """What rate an agreement pays on which part of a month's volume: tiers and the cap. Pure, integers only.
 
 The volume is the take in TAO that an agreement was paid on since the month began (UTC). A tier changes the rate of what
-comes above its border, not of what came before. A cap is a last tier of nothing, from the volume on at which the month's
-commission reaches it.
+comes above its border, not of what came before. A cap counts what the partner was paid since then, under whatever terms:
+what would lead beyond it is paid at a rate of nothing.
 """
 
 from __future__ import annotations
@@ -42,29 +42,9 @@ def check_tiers(tiers: Sequence[Sequence[int]]) -> None:
         below = border
 
 
-def steps_of(rate_bps: int, tiers: Sequence[Sequence[int]] = (), cap_rao: int | None = None) -> Steps:
-    """Lay out what is paid on which volume of a month; empty where one rate holds for all of it.
-
-    :param cap_rao: the most that the month's commission may come to, None for no limit.
-    """
-    steps = [(0, rate_bps), *((border, rate) for border, rate in tiers)]
-    if cap_rao is not None:
-        steps = _capped(steps, cap_rao)
-    return tuple(steps) if len(steps) > 1 or cap_rao is not None else ()
-
-
-def _capped(steps: list[tuple[int, int]], cap_rao: int) -> list[tuple[int, int]]:
-    """End the steps where the commission reaches the cap: ``sum(width x rate) = cap x 10,000``, rounded down."""
-    left = cap_rao * BPS_WHOLE
-    kept: list[tuple[int, int]] = []
-    ends = [border for border, _ in steps[1:]] + [None]
-    for (start, rate), end in zip(steps, ends, strict=True):
-        if rate and (end is None or left < (end - start) * rate):
-            reached = start + left // rate
-            return [*kept, *([(start, rate)] if reached > start else []), (reached, 0)]
-        kept.append((start, rate))
-        left -= 0 if end is None else (end - start) * rate
-    return kept
+def steps_of(rate_bps: int, tiers: Sequence[Sequence[int]] = ()) -> Steps:
+    """Lay out what is paid on which volume of a month; empty where one rate holds for all of it."""
+    return ((0, rate_bps), *((border, rate) for border, rate in tiers)) if tiers else ()
 
 
 def split_by_rate(before_rao: int, base_rao: int, steps: Steps) -> list[tuple[int, int]]:
@@ -83,3 +63,20 @@ def split_by_rate(before_rao: int, base_rao: int, steps: Steps) -> list[tuple[in
         if part > 0:
             found.append((rate, part))
     return found
+
+
+def split_by_cap(paid: int, rate_bps: int, base_rao: int, cap_rao: int | None) -> list[tuple[int, int]]:
+    """Split an amount that a rate pays on where the month's commission reaches the cap; beyond it the rate is nothing.
+
+    :param paid: the month's commission so far in ten-thousandths of a rao, so that no rounding is counted.
+    :param cap_rao: the most that the month's commission may come to, None for no limit.
+    :return: (rate in basis points, rao) each; the amounts add up to `base_rao`, and with `paid` their commission is at most
+        the cap, unless `paid` was beyond it.
+    :raises ValueError: for a negative amount.
+    """
+    if paid < 0 or base_rao < 0:
+        raise ValueError(f"{base_rao} rao on top of {paid} ten-thousandths cannot be capped")
+    within = base_rao
+    if cap_rao is not None and rate_bps:
+        within = min(base_rao, max(0, cap_rao * BPS_WHOLE - paid) // rate_bps)
+    return [(rate, part) for rate, part in ((rate_bps, within), (0, base_rao - within)) if part]

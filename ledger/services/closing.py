@@ -14,7 +14,7 @@ from django.db.backends.postgresql.psycopg_any import NumericRange
 
 from chain.locks import Lock, hold
 from ledger.calculation import Calculation, calculate, pools_before
-from ledger.facts import SharesDisagree, read_earned, read_handovers, read_open_lots, read_sales, read_volumes
+from ledger.facts import SharesDisagree, read_earned, read_handovers, read_month, read_open_lots, read_sales
 from ledger.manifest import build_manifest, content_hash, day_key
 from ledger.models import (
     Account,
@@ -119,7 +119,7 @@ def calculate_blocks(first: int, last: int, start_at: datetime, book: RuleBook) 
     handovers = read_handovers(first, last)
     pools = pools_before({(sale.hotkey, sale.netuid) for sale in sales}, handovers)
     lots, stake = read_open_lots(start_at, pools), read_tagged_stake(book, last)
-    return calculate(read_earned(first, last), sales, lots, book, handovers, stake, read_volumes(start_at))
+    return calculate(read_earned(first, last), sales, lots, book, handovers, stake, read_month(start_at))
 
 
 def _compare_digests(ready: Readiness, result: Calculation) -> None:
@@ -146,6 +146,7 @@ def _write_rows(period: Period, result: Calculation) -> None:
                 agreement_id=part.agreement_id,
                 rate_bps=part.rate_bps,
                 steps=[list(step) for step in part.steps],
+                cap_rao=part.cap_rao,
                 delegator_count=part.delegator_count,
                 take_rao=part.take_rao,
             )

@@ -15,8 +15,8 @@ from django.core.exceptions import ValidationError
 
 from ledger.audit import check_ledger
 from ledger.models import DelegatorTake, PartnerTake
-from ledger.services import attribute_yields, close_due_days
-from ledger.tests.factories import NOW, make_blocks, make_partner, make_positions, make_yield
+from ledger.services import attribute_yields, close_day, close_due_days
+from ledger.tests.factories import DAY_ONE, NOW, make_blocks, make_partner, make_positions, make_yield
 from ledger.tests.test_worked_example import ANN, BOB, build_two_days, lines_of
 from partners.models import Agreement
 from tests.guards import refused, sql, tamper
@@ -60,8 +60,62 @@ def test_pa2_beyond_the_cap_nothing_is_paid_and_the_statement_says_so() -> None:
     change("talisman", monthly_cap_rao=200)
     one, two = close()
     assert [line[2:] for line in one if line[0] == "talisman"] == [(89, 5_000, 44), (303, 5_000, 151)]
-    # 400 at 50 % are the cap; 392 of them were used up.
-    assert sorted(line[2:] for line in two if line[0] == "talisman") == [(8, 5_000, 4), (141, 0, 0)]
+    # 195 were paid. 10 at 50 % are what is left of the cap.
+    assert sorted(line[2:] for line in two if line[0] == "talisman") == [(10, 5_000, 5), (139, 0, 0)]
+    assert check_ledger().differences == []
+
+
+def close_first() -> list[tuple[str, str, int, int, int]]:
+    """Close the first of the two days alone."""
+    attribute_yields(now=NOW)
+    return lines_of(close_day(day=DAY_ONE, actor=None, now=NOW))
+
+
+def test_pa2_the_cap_counts_what_was_paid_at_another_rate_in_the_month() -> None:
+    build_two_days()
+    change("talisman", rate_bps=2_500, monthly_cap_rao=150)
+    # 89 x 25 % = 22, 303 x 25 % = 75.
+    assert sum(line[4] for line in close_first() if line[0] == "talisman") == 97
+    change("talisman", rate_bps=10_000)
+    (two,) = close()
+    # Of the 149 that day 2 sells, 120 were earned on day 1 and keep its rate: 97 + 30. 23 more are the cap.
+    assert sorted(line[2:] for line in two if line[0] == "talisman") == [
+        (6, 0, 0),
+        (23, 10_000, 23),
+        (120, 2_500, 30),
+    ]
+    assert check_ledger().differences == []
+
+
+def test_pa2_the_cap_counts_what_a_former_agreement_was_paid_in_the_month() -> None:
+    make_blocks(1, 2_881, start=datetime(2025, 1, 1, tzinfo=UTC))
+    make_positions({ANN: 1}, netuid=0)
+    former = make_partner("Ann", 5_000, ANN)
+    for block in (10, 20, 1_441, 2_000):
+        make_yield(block, 100, side="ROOT")
+    second = datetime(2025, 1, 2, tzinfo=UTC)
+    former.effective = (former.effective.lower, second)
+    former.save()
+    following = Agreement.objects.create(
+        partner=former.partner, effective=(second, None), rate_bps=10_000, monthly_cap_rao=150
+    )
+    following.rules.create(priority=100)
+    one, two = close()
+    assert [line[2:] for line in one] == [(200, 5_000, 100)]
+    assert sorted(line[2:] for line in two) == [(50, 10_000, 50), (150, 0, 0)]
+    assert check_ledger().differences == []
+
+
+def test_pa2_a_cap_set_below_what_was_paid_takes_nothing_back() -> None:
+    make_blocks(1, 2_881, start=datetime(2025, 1, 1, tzinfo=UTC))
+    make_positions({ANN: 1}, netuid=0)
+    make_partner("Ann", 5_000, ANN)
+    make_yield(10, 100, side="ROOT")
+    make_yield(2_000, 100, side="ROOT")
+    assert [line[2:] for line in close_first()] == [(100, 5_000, 50)]
+    change("ann", monthly_cap_rao=20)
+    (two,) = close()
+    assert [line[2:] for line in two] == [(100, 0, 0)]
     assert check_ledger().differences == []
 
 
@@ -139,6 +193,14 @@ def test_pa2_the_database_refuses_tiers_that_do_not_ascend(tiers: str) -> None:
     agreement = make_partner("Ann", 1_000)
     with refused("agreement_tiers_ascend"):
         sql("UPDATE partners_agreement SET tiers = %s WHERE id = %s", tiers, agreement.pk)
+
+
+def test_le8_a_tampered_cap_is_found() -> None:
+    build_two_days()
+    change("talisman", monthly_cap_rao=200)
+    close()
+    tamper("UPDATE ledger_partnertake SET cap_rao = 300 WHERE cap_rao IS NOT NULL")
+    assert any("partner takes" in difference for difference in check_ledger().differences)
 
 
 def test_pa2_the_database_refuses_a_negative_cap() -> None:

@@ -6,16 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partners.rates import InvalidTiers, check_tiers, split_by_rate, steps_of
+from partners.rates import InvalidTiers, check_tiers, split_by_cap, split_by_rate, steps_of
 
 borders = st.lists(st.integers(1, 60), unique=True, max_size=4).map(sorted)
 rates = st.integers(0, 10_000)
 
 
 @st.composite
-def terms(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]], int | None]:
-    tiers = [(border, draw(rates)) for border in draw(borders)]
-    return draw(rates), tiers, draw(st.none() | st.integers(0, 40))
+def terms(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]]]:
+    return draw(rates), [(border, draw(rates)) for border in draw(borders)]
 
 
 def paid_on(rao: int, rate_bps: int, tiers: list[tuple[int, int]]) -> int:
@@ -25,24 +24,17 @@ def paid_on(rao: int, rate_bps: int, tiers: list[tuple[int, int]]) -> int:
 
 @given(terms(), st.integers(0, 80), st.integers(0, 80))
 def test_pa2_tiers_pay_each_rao_at_the_rate_of_its_place_in_the_month(
-    agreed: tuple[int, list[tuple[int, int]], int | None], before: int, base: int
+    agreed: tuple[int, list[tuple[int, int]]], before: int, base: int
 ) -> None:
-    rate, tiers, cap = agreed
-    steps = steps_of(rate, tiers, cap)
+    rate, tiers = agreed
+    steps = steps_of(rate, tiers)
     if not steps:
-        assert (tiers, cap) == ([], None)
+        assert not tiers
         return
     found = split_by_rate(before, base, steps)
     assert sum(part for _, part in found) == base
     assert all(part > 0 for _, part in found)
     one_by_one = [paid_on(number, rate, tiers) for number in range(before + base)]
-    if cap is not None:
-        # Rao are paid until the next one, whole, would lead beyond the cap.
-        total, open_ = 0, True
-        for number, one in enumerate(one_by_one):
-            open_ = open_ and total + one <= cap * 10_000
-            one_by_one[number] = one if open_ else 0
-            total += one_by_one[number]
     expected: list[tuple[int, int]] = []
     for one in one_by_one[before:]:
         if expected and expected[-1][0] == one:
@@ -62,26 +54,34 @@ def _merged(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-@given(terms(), st.lists(st.integers(0, 30), max_size=8))
-def test_pa2_the_month_never_pays_more_than_its_cap_however_it_is_cut(
-    agreed: tuple[int, list[tuple[int, int]], int | None], bases: list[int]
+@given(st.integers(0, 90_000), rates, st.integers(0, 80), st.none() | st.integers(0, 9))
+def test_pa2_a_cap_pays_rao_by_rao_until_the_next_would_lead_beyond(
+    paid: int, rate: int, base: int, cap: int | None
 ) -> None:
-    rate, tiers, cap = agreed
-    steps = steps_of(rate, tiers, cap)
-    before = paid = 0
-    for base in bases if steps else ():
-        paid += sum(part * at // 10_000 for at, part in split_by_rate(before, base, steps))
-        before += base
-    assert cap is None or paid <= cap
+    found = split_by_cap(paid, rate, base, cap)
+    assert sum(part for _, part in found) == base
+    assert all(part > 0 for _, part in found)
+    expected = []
+    for _ in range(base):
+        fits = cap is None or paid + rate <= cap * 10_000
+        expected.append(rate if fits else 0)
+        paid += expected[-1]
+    assert [at for at, part in found for _ in range(part)] == expected
+
+
+@given(st.lists(st.tuples(rates, st.integers(0, 30), st.none() | st.integers(0, 40)), max_size=8))
+def test_pa2_no_terms_of_a_month_lead_beyond_their_own_cap(terms: list[tuple[int, int, int | None]]) -> None:
+    """Terms change as they like; what is paid by some with a cap ends at or below it, or does not move."""
+    paid = 0
+    for rate, base, cap in terms:
+        before = paid
+        paid += sum(part * at for at, part in split_by_cap(before, rate, base, cap))
+        assert cap is None or paid <= max(before, cap * 10_000)
 
 
 def test_pa2_one_rate_for_everything_has_no_steps() -> None:
     assert steps_of(3300) == ()
     assert steps_of(3300, [(100, 4000)]) == ((0, 3300), (100, 4000))
-    assert steps_of(5000, [], 100) == ((0, 5000), (200, 0))
-    assert steps_of(5000, [(100, 2500)], 100) == ((0, 5000), (100, 2500), (300, 0))
-    assert steps_of(0, [], 100) == ((0, 0),)
-    assert steps_of(5000, [], 0) == ((0, 0),)
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,9 @@ def test_pa2_amounts_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="cannot be split"):
         split_by_rate(before, base, steps)
+
+
+def test_pa2_a_cap_refuses_amounts_that_cannot_be() -> None:
+    for paid, base in ((-1, 1), (1, -1)):
+        with pytest.raises(ValueError, match="cannot be capped"):
+            split_by_cap(paid, 5_000, base, 10)

@@ -25,9 +25,12 @@ QUIET = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests."""
+    """One browser for all tests of a file.
+
+    While it lives, a loop runs in this thread, and no test that comes between could ask an asynchronous view.
+    """
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="the browser tests need the package playwright"
     )
