@@ -19,7 +19,7 @@ from rest_framework.response import Response
 from ledger import queries
 from ledger.models import Attribution, CommissionLine, PartnerTake, Period
 from partners.api_base import BIGINT_MAX, ApiListViewSet, ApiView, ApiViewSet, Query, Span, read_query
-from partners.models import Partner
+from partners.models import BASES, Partner
 
 
 class PeriodSerializer(serializers.ModelSerializer[Period]):
@@ -150,7 +150,8 @@ class RakebackSerializer(serializers.ModelSerializer[CommissionLine]):
     class Meta:
         model = CommissionLine
         fields = (
-            "partner_id", "partner", "period", "hotkey", "netuid", "side", "base_rao", "rate_bps", "commission_rao",
+            "partner_id", "partner", "period", "hotkey", "netuid", "side", "basis", "base_rao", "rate_bps",
+            "commission_rao",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -212,6 +213,7 @@ class StatementLineSerializer(serializers.Serializer[Any]):
     base_rao = serializers.IntegerField()
     rate_bps = serializers.IntegerField()
     commission_rao = serializers.IntegerField()
+    basis = serializers.ChoiceField(BASES, required=False, help_text="Only where it is not the take.")
 
 
 class BlockRangeSerializer(serializers.Serializer[Any]):

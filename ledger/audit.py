@@ -149,6 +149,7 @@ def _rows_of(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, R
         "delegator_count",
         "take_rao",
         "cap_rao",
+        "gross_rao",
         "steps",
     )
     yield (
@@ -163,6 +164,7 @@ def _rows_of(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, R
                 part.delegator_count,
                 part.take_rao,
                 part.cap_rao,
+                part.gross_rao,
                 part.steps,
             )
             for source, source_parts in result.parts.items()
@@ -191,13 +193,31 @@ def _rows_of(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, R
         {(conversion, part.yield_id, part.alpha_rao, part.tao_rao) for conversion, part in result.sold},
     )
     lines = CommissionLine.objects.filter(period=period).values_list(
-        "partner_id", "agreement_id", "hotkey", "netuid", "side", "base_rao", "rate_bps", "commission_rao"
+        "partner_id",
+        "agreement_id",
+        "hotkey",
+        "netuid",
+        "side",
+        "basis",
+        "base_rao",
+        "rate_bps",
+        "commission_rao",
     )
     yield (
         "commission lines",
         set(lines),
         {
-            (key.partner_id, key.agreement_id, key.hotkey, key.netuid, key.side, base, key.rate_bps, amount)
+            (
+                key.partner_id,
+                key.agreement_id,
+                key.hotkey,
+                key.netuid,
+                key.side,
+                key.basis,
+                base,
+                key.rate_bps,
+                amount,
+            )
             for key, base, amount in result.lines()
         },
     )

@@ -18,7 +18,7 @@ from ledger.attribution import claimed, digest
 from ledger.commission import commission
 from partners.lots import TaggedStake
 from partners.matching import Delegation, RuleBook, Winner
-from partners.rates import Steps, split_by_cap, split_by_rate
+from partners.rates import Basis, Steps, split_by_cap, split_by_rate
 
 ALPHA = "ALPHA"
 UNTAGGED_STAKE = TaggedStake()
@@ -26,7 +26,11 @@ UNTAGGED_STAKE = TaggedStake()
 
 @dataclass(frozen=True, slots=True)
 class Earned:
-    """One yield with its take already split over the coldkeys that earned it."""
+    """One yield with its take already split over the coldkeys that earned it.
+
+    `dividend_rao` is what they were credited after the take, by their shares; `dividends` says it for each where that is
+    given and not by shares.
+    """
 
     yield_id: int
     block: int
@@ -37,6 +41,17 @@ class Earned:
     asset: str
     take_rao: int
     shares: Sequence[tuple[str, int]]
+    dividend_rao: int = 0
+    dividends: Mapping[str, int] | None = None
+
+    def gross(self, coldkey: str, whole_rao: int, part_rao: int) -> int:
+        """What a part of a coldkey's take is of the gross dividend, the take and the dividend, rounded down."""
+        if not whole_rao:
+            return 0
+        dividend, take = self.dividend_rao, self.take_rao
+        if self.dividends is not None:
+            dividend, take = self.dividends[coldkey], whole_rao
+        return part_rao + part_rao * dividend // take
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +59,8 @@ class Part:
     """The part of one yield's take that one agreement's delegators earned; without agreement it is our own.
 
     `steps` are the rates by the month's volume, empty where `rate_bps` holds for all of it, and `cap_rao` is the most that
-    the partner's month may come to, None for no limit.
+    the partner's month may come to, None for no limit. `gross_rao` is the gross dividend that the take is of, where
+    the rate is of that.
     """
 
     partner_id: int | None
@@ -54,6 +70,12 @@ class Part:
     take_rao: int
     steps: Steps = ()
     cap_rao: int | None = None
+    gross_rao: int | None = None
+
+    @property
+    def basis(self) -> Basis:
+        """What the rate is of."""
+        return Basis.TAKE if self.gross_rao is None else Basis.GROSS
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +148,7 @@ class LineKey:
     side: str
     agreement_id: int
     rate_bps: int
+    basis: Basis = Basis.TAKE
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -154,7 +177,7 @@ class Won:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """Take in TAO that a part was paid on in a block: credited then, or sold."""
+    """Take in TAO of a part that became due in a block: credited then, or sold."""
 
     block: int
     pool: Pool
@@ -288,11 +311,13 @@ def _attribute(
     source: Earned, book: RuleBook, stake: TaggedStake, result: Calculation, epochs: dict[Pool, int]
 ) -> list[Part]:
     """Group the shares of one yield by winning agreement, and add them to the roll-ups and to who won what."""
-    takes: dict[tuple[int | None, int | None, int, Steps, int | None], dict[str, int]] = defaultdict(dict)
+    takes: dict[int, dict[str, int]] = defaultdict(dict)  # by agreement, 0 for our own
+    gross: dict[int, int] = defaultdict(int)
+    winners: dict[int, Winner] = {}
     pool = (source.hotkey, source.netuid, source.side)
     before, epochs[pool] = epochs[pool], source.block
     rolled = result.roll_ups.setdefault(pool, {})
-    own = takes[None, None, 0, (), None]
+    own = takes[0]
     for coldkey, amount in source.shares:
         # Most holders are on nobody's list; asking the book about each of them would cost most of the run.
         if not book.may_claim(coldkey) and coldkey not in stake.coldkeys:
@@ -302,17 +327,17 @@ def _attribute(
         for part in claimed(amount, Delegation(coldkey, *pool, source.block, source.at), book, stake):
             winner, of = part.winner, own
             if winner is not None:
-                terms = winner.rate_bps, winner.steps, winner.cap_rao
-                of = takes[winner.partner_id, winner.agreement_id, *terms]
+                winners[winner.agreement_id] = winner
+                of = takes[winner.agreement_id]
+                if winner.basis == Basis.GROSS:
+                    gross[winner.agreement_id] += source.gross(coldkey, amount, part.amount)
                 _note_winner(result.won[*pool, coldkey, part.tag], winner, before, source.block)
             of[coldkey] = of.get(coldkey, 0) + part.amount
             key = coldkey, winner.partner_id if winner is not None else 0
             rolled[key] = rolled.get(key, 0) + part.amount
     parts = [
-        Part(partner, agreement, rate, len(amounts), sum(amounts.values()), steps, cap)
-        for (partner, agreement, rate, steps, cap), amounts in sorted(
-            takes.items(), key=lambda item: item[0][1] or 0
-        )
+        _part(winners.get(agreement), amounts, gross.get(agreement))
+        for agreement, amounts in sorted(takes.items())
         if amounts
     ]
     if sum(part.take_rao for part in parts) != source.take_rao:
@@ -320,6 +345,22 @@ def _attribute(
     result.parts[source.yield_id] = parts
     result.digests[source.yield_id] = digest(source.shares)
     return parts
+
+
+def _part(winner: Winner | None, amounts: Mapping[str, int], gross_rao: int | None) -> Part:
+    count, take_rao = len(amounts), sum(amounts.values())
+    if winner is None:
+        return Part(None, None, 0, count, take_rao)
+    return Part(
+        winner.partner_id,
+        winner.agreement_id,
+        winner.rate_bps,
+        count,
+        take_rao,
+        winner.steps,
+        winner.cap_rao,
+        gross_rao,
+    )
 
 
 def _note_winner(won: list[Won], winner: Winner, before: int, block: int) -> None:
@@ -350,21 +391,36 @@ def _sell(sale: Sale, queue: deque[OpenLot], result: Calculation) -> Iterator[Ba
 
 
 def _add_bases(bases: Iterable[Base], month: MonthSoFar, result: Calculation) -> None:
-    """Add what partners are paid on to their lines, in the order of blocks, at the rates of the month's volume and up to
-    the month's cap."""
-    reached = dict(month.volumes)
+    """Add what partners are paid on to their lines, in the order of blocks."""
+    volumes, paid = defaultdict(int, month.volumes), defaultdict[int, int](int)
     # In ten-thousandths of a rao: lines are rounded down once each, so what is paid is never above this.
-    paid = {partner: amount * BPS_WHOLE for partner, amount in month.commissions.items()}
+    paid.update({partner: amount * BPS_WHOLE for partner, amount in month.commissions.items()})
     for base in sorted(bases, key=lambda base: base.block):
         part = base.part
         if part.agreement_id is None or part.partner_id is None or not base.amount_rao:
             continue
-        before = reached.get(part.agreement_id, 0)
-        reached[part.agreement_id] = before + base.amount_rao
-        at = [(part.rate_bps, base.amount_rao)]
-        for step_bps, step_rao in split_by_rate(before, base.amount_rao, part.steps) if part.steps else at:
-            so_far = paid.get(part.partner_id, 0)
-            for rate_bps, amount in split_by_cap(so_far, step_bps, step_rao, part.cap_rao):
-                result.bases[LineKey(part.partner_id, *base.pool, part.agreement_id, rate_bps)] += amount
-                so_far += amount * rate_bps
-            paid[part.partner_id] = so_far
+        for rate_bps, amount in _rated(base, volumes[part.agreement_id], paid[part.partner_id]):
+            key = LineKey(part.partner_id, *base.pool, part.agreement_id, rate_bps, part.basis)
+            result.bases[key] += amount
+            volumes[part.agreement_id] += amount
+            paid[part.partner_id] += amount * rate_bps
+
+
+def _rated(base: Base, volume_rao: int, paid: int) -> Iterator[tuple[int, int]]:
+    """Give (rate, rao) of what a part is paid on: by the month's volume, up to the month's cap and to the take itself.
+
+    Of a gross dividend that is sold in parts, each part is its own, rounded down.
+
+    :param paid: the partner's commission of the month so far, in ten-thousandths of a rao.
+    """
+    part, paid_on = base.part, base.amount_rao
+    if part.gross_rao is not None:
+        paid_on = base.amount_rao * part.gross_rao // part.take_rao
+    steps = split_by_rate(volume_rao, paid_on, part.steps) if part.steps else [(part.rate_bps, paid_on)]
+    of_base = 0
+    for step_bps, step_rao in steps:
+        # No rate of a gross dividend takes more than there is: beyond the take nothing was earned to share.
+        for within_bps, within_rao in split_by_cap(of_base, step_bps, step_rao, base.amount_rao):
+            for rate_bps, amount in split_by_cap(paid + of_base, within_bps, within_rao, part.cap_rao):
+                of_base += amount * rate_bps
+                yield rate_bps, amount

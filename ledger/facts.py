@@ -116,6 +116,11 @@ def given_by(source: Yield) -> list[tuple[str, int]]:
     return given
 
 
+def _dividends_of(source: Yield) -> dict[str, int]:
+    """What each staker of an imported yield was credited after the validator's part."""
+    return dict(StakerReward.objects.filter(source=source).values_list("coldkey", "dividend_rao"))
+
+
 def _where(source: Yield) -> str:
     if source.is_imported:
         return f"epoch {source.epoch}, {source.side}, vote account {source.hotkey}"
@@ -137,6 +142,8 @@ def read_earned(first: int, last: int) -> Iterator[Earned]:
             source.asset,
             source.take_rao,
             shares_of(source, holders),
+            source.dividend_rao,
+            _dividends_of(source) if source.is_imported else None,
         )
 
 
@@ -185,6 +192,7 @@ def parts_of(yield_ids: list[int]) -> dict[int, list[Part]]:
                 row.take_rao,
                 tuple((border, rate) for border, rate in row.steps),
                 row.cap_rao,
+                row.gross_rao,
             )
         )
     return parts

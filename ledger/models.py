@@ -16,7 +16,8 @@ from chain.families import COINS
 from chain.fields import RaoField
 from chain.models import ADDRESS_LENGTH, Conversion, Side, Yield
 from chain.units import BPS_WHOLE
-from partners.models import Agreement, Partner, Rule, Wallet
+from partners.models import BASES, Agreement, Partner, Rule, Wallet
+from partners.rates import Basis
 
 
 class Attribution(models.Model):
@@ -93,6 +94,10 @@ class PartnerTake(models.Model):
         null=True,
         help_text="The most that the partner's commission of a month comes to, in rao. Empty: no limit.",
     )
+    gross_rao = RaoField(
+        null=True,
+        help_text="The gross dividend that the take is of, where the rate is of that. Empty: it is of the take.",
+    )
     delegator_count = models.PositiveIntegerField()
     take_rao = RaoField()
 
@@ -100,6 +105,10 @@ class PartnerTake(models.Model):
         ordering = ["source", "agreement"]
         constraints = [
             models.CheckConstraint(condition=Q(cap_rao__gte=0), name="partner_take_cap_not_negative"),
+            models.CheckConstraint(
+                condition=Q(gross_rao__isnull=True) | Q(gross_rao__gte=F("take_rao"), partner__isnull=False),
+                name="partner_take_within_gross",
+            ),
             models.UniqueConstraint(
                 fields=["source", "agreement"], nulls_distinct=False, name="partner_take_once_per_agreement"
             ),
@@ -221,7 +230,8 @@ class ConversionAllocation(models.Model):
 class CommissionLine(models.Model):
     """One line of a partner's statement: what their delegators earned in TAO and the partner's part of it.
 
-    `base_rao` is take in TAO: take that arrived in TAO when it was credited, take in alpha when it was converted.
+    `base_rao` is take in TAO: take that arrived in TAO when it was credited, take in alpha when it was converted; where the
+    `basis` is the gross dividend, it is the dividend that this take is of, at the same price.
     Where the installation holds another chain, its own coin stands in the place of TAO.
     Alpha keeps the rate it was earned at, so after a change of rate one pool can have two lines.
     """
@@ -232,15 +242,16 @@ class CommissionLine(models.Model):
     hotkey = models.CharField(max_length=ADDRESS_LENGTH)
     netuid = models.PositiveIntegerField()
     side = models.CharField(max_length=9, choices=Side.choices)
+    basis = models.CharField(max_length=5, choices=BASES, default=Basis.TAKE, db_default=Basis.TAKE)
     base_rao = RaoField()
     rate_bps = models.PositiveIntegerField()
     commission_rao = RaoField()
 
     class Meta:
-        ordering = ["period", "partner", "hotkey", "netuid", "side", "agreement", "rate_bps"]
+        ordering = ["period", "partner", "hotkey", "netuid", "side", "agreement", "rate_bps", "basis"]
         constraints = [
             models.UniqueConstraint(
-                fields=["period", "agreement", "hotkey", "netuid", "side", "rate_bps"],
+                fields=["period", "agreement", "hotkey", "netuid", "side", "rate_bps", "basis"],
                 name="commission_line_once",
             ),
             models.CheckConstraint(

@@ -118,7 +118,7 @@ def statements_of(period: Period) -> list[Statement]:
 
 def _statement(partner: Partner, period: Period, pending: list[PendingAlpha]) -> Statement:
     lines = CommissionLine.objects.filter(period=period, partner=partner).order_by(
-        "hotkey", "netuid", "side", "agreement_id", "rate_bps"
+        "hotkey", "netuid", "side", "agreement_id", "rate_bps", "basis"
     )
     return Statement(
         partner=partner.slug,
@@ -127,7 +127,9 @@ def _statement(partner: Partner, period: Period, pending: list[PendingAlpha]) ->
         first_block=period.blocks.lower,
         last_block=period.blocks.upper - 1,
         lines=tuple(
-            StatementLine(row.hotkey, row.netuid, row.side, row.base_rao, row.rate_bps, row.commission_rao)
+            StatementLine(
+                row.hotkey, row.netuid, row.side, row.base_rao, row.rate_bps, row.commission_rao, row.basis
+            )
             for row in lines
         ),
         pending_alpha=tuple((row.netuid, row.alpha_rao) for row in pending if row.partner_id == partner.pk),
@@ -203,7 +205,7 @@ def overview() -> Overview:
 
 
 def bases_by_partner() -> dict[int, int]:
-    """Sum per partner id the take in TAO that commission was computed from, over all closed periods."""
+    """Sum per partner id what commission was computed from, in rao of TAO, over all closed periods."""
     rows = CommissionLine.objects.values_list("partner_id").annotate(total=Sum("base_rao"))
     return {partner: int(total) for partner, total in rows.order_by("partner_id")}
 

@@ -12,6 +12,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from partners.rates import Basis
+
 CSV_COLUMNS = (
     "partner",
     "period",
@@ -37,6 +39,7 @@ class StatementLine:
     base_rao: int
     rate_bps: int
     commission_rao: int
+    basis: str = Basis.TAKE
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ class Statement:
     """A closed period for one partner. `pending_alpha` is (netuid, rao): earned and not yet converted at its end.
 
     `lost_blocks` are (first, last) of blocks that could never be read: what was earned in them is not in here.
-    Amounts are in billionths of `currency`, which JSON and CSV name where it is not TAO.
+    Amounts are in billionths of `currency`, which JSON and CSV name where it is not TAO; they name the basis of a line
+    where it is not the take.
     """
 
     partner: str
@@ -68,6 +72,11 @@ class Statement:
         """Sum of the lines' commissions: what the period added to the partner's payable."""
         return sum(line.commission_rao for line in self.lines)
 
+    @property
+    def has_gross(self) -> bool:
+        """Tell whether a line has the gross dividend as its base."""
+        return any(line.basis == Basis.GROSS for line in self.lines)
+
     def _content(self) -> dict[str, Any]:
         lost = [{"first": first, "last": last} for first, last in self.lost_blocks]
         return ({"lost_blocks": lost} if lost else {}) | {
@@ -83,6 +92,7 @@ class Statement:
                     "base_rao": line.base_rao,
                     "rate_bps": line.rate_bps,
                     "commission_rao": line.commission_rao,
+                    **({} if line.basis == Basis.TAKE else {"basis": line.basis}),
                 }
                 for line in self.lines
             ],
@@ -111,8 +121,8 @@ class Statement:
     def to_csv(self) -> str:
         """Write the lines as CSV; no cell can be taken for a formula."""
         content_hash = self.content_hash
-        other = () if self.currency == "TAO" else (self.currency,)
-        columns = CSV_COLUMNS + (("currency",) if other else ())
+        is_other, is_gross = self.currency != "TAO", self.has_gross
+        columns = CSV_COLUMNS + ("currency",) * is_other + ("basis",) * is_gross
         rows: list[tuple[str | int | None, ...]] = [
             (
                 self.partner,
@@ -124,7 +134,8 @@ class Statement:
                 line.rate_bps,
                 line.commission_rao,
                 content_hash,
-                *other,
+                *(self.currency,) * is_other,
+                *(line.basis,) * is_gross,
             )
             for line in self.lines
         ]

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from chain.units import format_bps
 from partners.memos import MemoMatch, matcher
-from partners.rates import Steps, steps_of
+from partners.rates import Basis, Steps, steps_of
 
 
 class RuleKind(StrEnum):
@@ -97,7 +97,7 @@ class AgreementTerms:
     starts_at: datetime
     ends_at: datetime | None
     rate_bps: int
-    basis: str = "TAKE"
+    basis: str = Basis.TAKE
     netuids: frozenset[int] = frozenset()
     hotkeys: frozenset[str] = frozenset()
     sides: frozenset[str] = frozenset()
@@ -172,8 +172,9 @@ class WalletTerms:
 class Winner:
     """The one claim that won, and the rate it is paid at; `wallet_id` is that of the wallet it was named by.
 
-    `steps` are the rates by the month's volume, empty where `rate_bps` holds for all of it; `cap_rao` the most that the
-    partner's month may come to; `outranked` the rules that claimed it too, the next in rank first.
+    `basis` is what the rate is of; `steps` are the rates by the month's volume, empty where `rate_bps` holds for all of it;
+    `cap_rao` the most that the partner's month may come to; `outranked` the rules that claimed it too, the next in rank
+    first.
     """
 
     partner_id: int
@@ -183,6 +184,7 @@ class Winner:
     rate_bps: int
     steps: Steps = ()
     cap_rao: int | None = None
+    basis: str = Basis.TAKE
     outranked: tuple[int, ...] = ()
 
 
@@ -495,6 +497,7 @@ def _winner_of(claims: list[Claim]) -> Winner:
         agreement.rate_bps,
         agreement.steps,
         agreement.monthly_cap_rao,
+        agreement.basis,
         tuple(dict.fromkeys(other.id for _, other, _ in others if other.id != rule.id)),
     )
 

@@ -30,7 +30,7 @@ from chain.network import coin, family
 from chain.units import BPS_WHOLE, format_bps, format_rao
 from partners.matching import RuleKind
 from partners.memos import PATTERN_LENGTH_MAX, InvalidMemo, MemoMatch, matcher
-from partners.rates import InvalidTiers, check_tiers
+from partners.rates import Basis, InvalidTiers, check_tiers
 
 Model = TypeVar("Model", bound=models.Model)
 
@@ -103,10 +103,15 @@ def short_moment(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d}" if moment.time() == time() else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
-def describe_rates(rate_bps: int, tiers: Sequence[Sequence[int]], cap_rao: int | None) -> str:
+BASES = [(Basis.TAKE, "Share of the take"), (Basis.GROSS, "Share of the gross dividend")]
+
+
+def describe_rates(
+    rate_bps: int, tiers: Sequence[Sequence[int]], cap_rao: int | None, basis: str = Basis.TAKE
+) -> str:
     """Write rates in words: `33 %, from 100 TAO a month 40 %, at most 500 TAO a month`."""
     unit = coin().unit
-    parts = [format_bps(rate_bps)]
+    parts = [format_bps(rate_bps) + (" of the gross dividend" if basis == Basis.GROSS else "")]
     parts += [f"from {short_amount(border)} {unit} a month {format_bps(rate)}" for border, rate in tiers]
     return ", ".join(parts + ([] if cap_rao is None else [f"at most {short_amount(cap_rao)} {unit} a month"]))
 
@@ -373,9 +378,6 @@ _UNDER_WAY = Q(status=PayoutAddress.Status.REQUESTED) | Q(
 class Agreement(models.Model):
     """On what terms a partner is paid, over a half-open span that overlaps no other of theirs (PA2)."""
 
-    class Basis(models.TextChoices):
-        TAKE = "TAKE", "Share of the take"
-
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="agreements")
     effective = DateTimeRangeField(
         help_text="From (included) until (excluded), UTC. Leave 'until' empty for no end."
@@ -383,7 +385,12 @@ class Agreement(models.Model):
     rate_bps = models.PositiveIntegerField(
         "rate", validators=[MaxValueValidator(BPS_WHOLE)], help_text="Basis points: 3300 is 33 %."
     )
-    basis = models.CharField(max_length=5, choices=Basis.choices, default=Basis.TAKE)
+    basis = models.CharField(
+        max_length=5,
+        choices=BASES,
+        default=Basis.TAKE,
+        help_text="The gross dividend is the take and what the delegators got. No more than the take is ever paid.",
+    )
     minimum_payout_rao = models.BigIntegerField(
         "minimum payout",
         default=0,
@@ -505,7 +512,7 @@ class Agreement(models.Model):
     @property
     def rates(self) -> str:
         """All rates in words: `33 %, from 100 TAO a month 40 %, at most 500 TAO a month`."""
-        return describe_rates(self.rate_bps, self.tiers, self.monthly_cap_rao)
+        return describe_rates(self.rate_bps, self.tiers, self.monthly_cap_rao, self.basis)
 
     @property
     def covers(self) -> str:

@@ -1,15 +1,24 @@
 """What rate an agreement pays on which part of a month's volume: tiers and the cap. Pure, integers only.
 
-The volume is the take in TAO that an agreement was paid on since the month began (UTC). A tier changes the rate of what
-comes above its border, not of what came before. A cap counts what the partner was paid since then, under whatever terms:
-what would lead beyond it is paid at a rate of nothing.
+The volume is the take in TAO that an agreement was paid on since the month began (UTC), or the gross dividend where that
+is its basis. A tier changes the rate of what comes above its border, not of what came before. A cap counts what the partner
+was paid since then, under whatever terms: what would lead beyond it is paid at a rate of nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 from chain.units import BPS_WHOLE
+
+
+class Basis(StrEnum):
+    """What a rate is of: the validator's take, or all that the stake earned, the take and what its delegators got."""
+
+    TAKE = "TAKE"
+    GROSS = "GROSS"
+
 
 Steps = tuple[tuple[int, int], ...]
 """(from rao, rate in basis points), the first from 0, ascending. Empty: one rate for everything."""

@@ -268,7 +268,7 @@ def partner_table(ledger: Overview) -> Table:
             )
             for row in ledger.partners
         ],
-        note=f"Closed days through {ledger.last_period.key}; base is the take in {coin().unit} of their delegators"
+        note=f"Closed days through {ledger.last_period.key}; base is what commission is computed from, in {coin().unit}"
         if ledger.last_period
         else "No day is closed yet",
         empty="No partners yet. Add the first one under Partners, with an agreement and the wallets they brought.",

@@ -147,6 +147,7 @@ def _write_rows(period: Period, result: Calculation) -> None:
                 rate_bps=part.rate_bps,
                 steps=[list(step) for step in part.steps],
                 cap_rao=part.cap_rao,
+                gross_rao=part.gross_rao,
                 delegator_count=part.delegator_count,
                 take_rao=part.take_rao,
             )
@@ -213,6 +214,7 @@ def _write_rows(period: Period, result: Calculation) -> None:
                 netuid=key.netuid,
                 side=key.side,
                 base_rao=base,
+                basis=key.basis,
                 rate_bps=key.rate_bps,
                 commission_rao=amount,
             )

@@ -35,7 +35,7 @@ from ledger.tests.factories import (
 )
 from ledger.tests.test_worked_example import ANN, build_two_days, close_two_days
 from partners.models import Agreement, Partner
-from tests.guards import refused, sql
+from tests.guards import refused, sql, tamper
 
 LEDGER_TABLES = [
     "ledger_attribution",
@@ -430,6 +430,18 @@ def test_f26_lines_are_the_rate_of_their_base_and_what_was_posted(closed: tuple[
     with refused("commission_lines_are_posted"):
         # A product beyond 64 bits is compared exactly: the line itself is accepted.
         sql(insert, one.pk, line.partner_id, line.agreement_id, HOTKEY, 2**62, 1, 2**62 // 10_000)
+
+
+def test_a1_a_close_owes_partners_no_more_than_the_take(closed: tuple[Period, Period]) -> None:
+    entry = Entry.objects.get(key=f"close:{closed[0].key}")
+    of_kind = "FROM ledger_account a WHERE a.id = account_id AND entry_id = %s AND a.kind = %s"
+    own = -entry.postings.get(account__kind="OWN_SHARE").amount_rao
+    tamper(
+        f"UPDATE ledger_posting SET amount_rao = amount_rao + %s {of_kind}", own + 1, entry.pk, "OWN_SHARE"
+    )
+    tamper(f"UPDATE ledger_posting SET amount_rao = amount_rao - %s {of_kind}", own + 1, entry.pk, "TAKE")
+    with refused("paid_within_take"):
+        sql("SELECT ledger_check_entry(%s)", entry.pk)
 
 
 # --- Payables ------------------------------------------------------------------------------------------
