@@ -29,6 +29,7 @@ class YieldFact:
     other_rao: int
     share_total: Share
     proof: str
+    is_child: bool = False
 
 
 @dataclass(frozen=True)

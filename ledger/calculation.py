@@ -29,7 +29,7 @@ class Earned:
     """One yield with its take already split over the coldkeys that earned it.
 
     `dividend_rao` is what they were credited after the take, by their shares; `dividends` says it for each where that is
-    given and not by shares.
+    given and not by shares. `is_child` says that the hotkey was a child key on the subnet.
     """
 
     yield_id: int
@@ -43,6 +43,7 @@ class Earned:
     shares: Sequence[tuple[str, int]]
     dividend_rao: int = 0
     dividends: Mapping[str, int] | None = None
+    is_child: bool = False
 
     def gross(self, coldkey: str, whole_rao: int, part_rao: int) -> int:
         """What a part of a coldkey's take is of the gross dividend, the take and the dividend, rounded down."""
@@ -315,6 +316,7 @@ def _attribute(
     gross: dict[int, int] = defaultdict(int)
     winners: dict[int, Winner] = {}
     pool = (source.hotkey, source.netuid, source.side)
+    at = source.block, source.at
     before, epochs[pool] = epochs[pool], source.block
     rolled = result.roll_ups.setdefault(pool, {})
     own = takes[0]
@@ -324,7 +326,8 @@ def _attribute(
             own[coldkey] = amount
             rolled[coldkey, 0] = rolled.get((coldkey, 0), 0) + amount
             continue
-        for part in claimed(amount, Delegation(coldkey, *pool, source.block, source.at), book, stake):
+        delegation = Delegation(coldkey, *pool, *at, is_child=source.is_child)
+        for part in claimed(amount, delegation, book, stake):
             winner, of = part.winner, own
             if winner is not None:
                 winners[winner.agreement_id] = winner

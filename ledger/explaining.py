@@ -110,7 +110,8 @@ def _explain_yield(
 
 
 def _delegation(source: Yield, block: Block, coldkey: str) -> Delegation:
-    return Delegation(coldkey, source.hotkey, source.netuid, source.side, block.number, block.timestamp)
+    pool = source.hotkey, source.netuid, source.side
+    return Delegation(coldkey, *pool, block.number, block.timestamp, is_child=bool(source.is_child))
 
 
 def as_dict(explanation: Explanation) -> dict[str, Any]:

@@ -21,11 +21,16 @@ from chain.stake.causes import Cause
 from chain.units import BLOCK_MAX
 from ledger.calculation import Earned, Handover, MonthSoFar, OpenLot, Part, Sale, held_by, pools_before
 from ledger.models import CommissionLine, PartnerTake
+from partners.matching import RuleBook
 
 
 class SharesDisagree(ValueError):
     """The known holders of a pool do not make up its denominator. Positions must be read again; a retry alone
     cannot help."""
+
+
+class ChildKeyUnknown(SharesDisagree):
+    """Whether a hotkey was a child key at an epoch was not read, and the rules ask for it."""
 
 
 class Holders:
@@ -116,6 +121,15 @@ def given_by(source: Yield) -> list[tuple[str, int]]:
     return given
 
 
+def _is_child(source: Yield, book: RuleBook) -> bool:
+    if source.is_child is None and book.asks_children and not source.is_imported:
+        raise ChildKeyUnknown(
+            f"{_where(source)}: it was read before child keys were, and an agreement or rule asks for them. Take that out, "
+            "or read the blocks into an empty database"
+        )
+    return bool(source.is_child)
+
+
 def _dividends_of(source: Yield) -> dict[str, int]:
     """What each staker of an imported yield was credited after the validator's part."""
     return dict(StakerReward.objects.filter(source=source).values_list("coldkey", "dividend_rao"))
@@ -127,8 +141,12 @@ def _where(source: Yield) -> str:
     return f"block {source.block_id}, netuid {source.netuid}, {source.side}, hotkey {source.hotkey}"
 
 
-def read_earned(first: int, last: int) -> Iterator[Earned]:
-    """Read the yields of blocks `first` to `last`, both included, in chain order, with their shares."""
+def read_earned(first: int, last: int, book: RuleBook) -> Iterator[Earned]:
+    """Read the yields of blocks `first` to `last`, both included, in chain order, with their shares.
+
+    :raises SharesDisagree: when they are not what the pool says.
+    :raises ChildKeyUnknown: when the book asks for it.
+    """
     holders = Holders(first - 1, last - 1)
     sources = Yield.objects.filter(block__number__range=(first, last)).select_related("block")
     for source in sources.order_by("block_id", "netuid", "hotkey", "side").iterator(chunk_size=500):
@@ -144,6 +162,7 @@ def read_earned(first: int, last: int) -> Iterator[Earned]:
             shares_of(source, holders),
             source.dividend_rao,
             _dividends_of(source) if source.is_imported else None,
+            _is_child(source, book),
         )
 
 

@@ -94,7 +94,7 @@ def compare(periods: Sequence[Period], change: BookChange) -> Iterator[PeriodCom
         month = period.key[:7]
         book = frozen_book(apply(change, period.manifest["rules"]))
         stake = read_tagged_stake(book, last)
-        result = calculate(read_earned(first, last), sales, lots, book, handovers, stake, so_far)
+        result = calculate(read_earned(first, last, book), sales, lots, book, handovers, stake, so_far)
         lots = result.left
         so_far = so_far.with_lines(result.lines())
         yield _compared(period, result)

@@ -380,8 +380,8 @@ class AgreementForm(AgreementInlineForm):
         label="Rates by volume",
         required=False,
         help_text=format_lazy(
-            "A line like 100: 40 % pays 40 % on what comes above 100 {} of their delegators' take in a month (UTC). What is"
-            " below keeps the rate above.",
+            "A line like 100: 40 % pays 40 % on what comes above 100 {} of the basis in a month (UTC). What is below keeps"
+            " the rate above.",
             UNIT,
         ),
     )

@@ -29,6 +29,9 @@ class RuleKind(StrEnum):
     ALL = "ALL"
 
 
+CHILD = "CHILD"
+"""Beside the sides: stake on a hotkey to which others lent theirs on the subnet, whichever side it earns on."""
+
 # The stake is the partner's whose wallet it is, whatever app tagged it (PA1).
 _RANKS = {
     RuleKind.WALLET: 0,
@@ -65,7 +68,8 @@ class History:
 class Delegation:
     """Stake of one coldkey at one block; `at` is that block's time, with a time zone.
 
-    `tag` is the text of the remark under which it came, empty where none; `history` the wallet's, where it is known.
+    `tag` is the text of the remark under which it came, empty where none; `history` the wallet's, where it is known;
+    `is_child` says that the hotkey was a child key.
     """
 
     coldkey: str
@@ -76,6 +80,11 @@ class Delegation:
     at: datetime
     tag: bytes = b""
     history: History | None = None
+    is_child: bool = False
+
+    def is_of(self, side: str) -> bool:
+        """Tell whether it is stake of this side, or of a child key."""
+        return self.is_child if side == CHILD else self.side == side
 
     def __post_init__(self) -> None:
         if self.at.tzinfo is None:
@@ -86,9 +95,9 @@ class Delegation:
 class AgreementTerms:
     """An agreement in force over `[starts_at, ends_at)`; without `ends_at` it goes on.
 
-    Empty `netuids`, `hotkeys` or `sides` stand for every one of them. What is excluded never counts, whatever finds it.
-    `tiers` are (from rao, rate in basis points) of the month's volume, `monthly_cap_rao` the most that the partner's
-    commission of a month may come to (:mod:`partners.rates`).
+    Empty `netuids`, `hotkeys` or `sides` stand for every one of them; `CHILD` may be among the sides. What is excluded never
+    counts, whatever finds it. `tiers` are (from rao, rate in basis points) of the month's volume, `monthly_cap_rao` the
+    most that the partner's commission of a month may come to (:mod:`partners.rates`).
     """
 
     id: int
@@ -120,7 +129,7 @@ class AgreementTerms:
         return (
             (not self.netuids or delegation.netuid in self.netuids)
             and (not self.hotkeys or delegation.hotkey in self.hotkeys)
-            and (not self.sides or delegation.side in self.sides)
+            and (not self.sides or any(map(delegation.is_of, self.sides)))
         )
 
     def excludes(self, delegation: Delegation) -> bool:
@@ -237,7 +246,7 @@ class RuleBook:
     """All agreements, rules and wallets, indexed to answer for many delegations.
 
     `memo_rules` are the active rules that look at remarks; `asks_history` says that one in use pays for new delegators
-    only, so that histories are needed.
+    only, so that histories are needed, `asks_children` that one pays for stake on child keys.
 
     Rows may come in any order; a rule whose agreement is not given is refused as an error in the caller.
     """
@@ -261,9 +270,9 @@ class RuleBook:
                 self._nameless.append((agreement, rule))
         self.memo_rules = [rule for _, rule in self._nameless if rule.kind == RuleKind.MEMO]
         self._claims_anybody = len(self.memo_rules) < len(self._nameless)
-        self.asks_history = any(
-            self._agreements[rule.agreement_id].new_delegators_only for rule in self._rules if rule.is_active
-        )
+        active = [(self._agreements[rule.agreement_id], rule) for rule in self._rules if rule.is_active]
+        self.asks_history = any(agreement.new_delegators_only for agreement, _ in active)
+        self.asks_children = any(CHILD in (*agreement.sides, rule.side) for agreement, rule in active)
 
     def may_claim(self, coldkey: str) -> bool:
         """Tell whether any rule could claim untagged stake of a coldkey: it is listed, or a rule looks at no wallet."""
@@ -422,8 +431,9 @@ def _refusal(
         return Reason.OTHER_MEMO, f"This stake came {came}; {_named(agreement)} looks for one of its own."
     if rule.kind == RuleKind.SUBNET and delegation.netuid != rule.netuid:
         return Reason.OTHER_SUBNET, f"The rule of {_named(agreement)} is for subnet {rule.netuid}."
-    if rule.kind == RuleKind.SIDE and delegation.side != rule.side:
-        return Reason.OTHER_SIDE, f"The rule of {_named(agreement)} is for {rule.side.lower()} stake."
+    if rule.kind == RuleKind.SIDE and not delegation.is_of(rule.side):
+        of = "stake on child hotkeys" if rule.side == CHILD else f"{rule.side.lower()} stake"
+        return Reason.OTHER_SIDE, f"The rule of {_named(agreement)} is for {of}."
     if by_wallet and wallet is not None:
         if not wallet.is_active:
             return Reason.WALLET_INACTIVE, f"{name} lists this address, but the wallet is inactive."

@@ -28,7 +28,7 @@ from chain.families import check_address
 from chain.models import ADDRESS_LENGTH, COMPONENTS, Hotkey, Side
 from chain.network import coin, family
 from chain.units import BPS_WHOLE, format_bps, format_rao
-from partners.matching import RuleKind
+from partners.matching import CHILD, RuleKind
 from partners.memos import PATTERN_LENGTH_MAX, InvalidMemo, MemoMatch, matcher
 from partners.rates import Basis, InvalidTiers, check_tiers
 
@@ -85,10 +85,13 @@ def own_chain() -> str:
     return WalletChain(family().value).value
 
 
+SIDES = [*Side.choices, (CHILD, "Stake on child hotkeys")]
+
+
 def own_sides() -> list[tuple[str, str]]:
     """What stake can earn on the chain that this installation holds: values and names."""
     is_imported = own_chain() != WalletChain.BITTENSOR
-    return [(value, name) for value, name in Side.choices if (value in COMPONENTS) == is_imported]
+    return [(value, name) for value, name in SIDES if (value in COMPONENTS) == is_imported]
 
 
 def describe_span(span: Range[datetime]) -> str:
@@ -413,11 +416,11 @@ class Agreement(models.Model):
         help_text="Addresses of your hotkeys, separated by commas. Empty: all.",
     )
     sides = ArrayField(
-        models.CharField(max_length=9, choices=Side.choices),
+        models.CharField(max_length=9, choices=SIDES),
         default=list,
         db_default=[],
         blank=True,
-        help_text="What the stake earns, separated by commas: " + ", ".join(Side.values) + ". Empty: all.",
+        help_text=f"What the stake earns, separated by commas: {', '.join(dict(SIDES))}. Empty: all.",
     )
     new_delegators_only = models.BooleanField(
         default=False,
@@ -522,7 +525,7 @@ class Agreement(models.Model):
             parts.append(f"subnet{'s' if len(self.netuids) > 1 else ''} {', '.join(map(str, self.netuids))}")
         if self.hotkeys:
             parts.append(f"{len(self.hotkeys)} hotkey{'s' if len(self.hotkeys) > 1 else ''}")
-        parts += [Side(side).label for side in self.sides]
+        parts += [dict(SIDES)[side] for side in self.sides]
         if self.new_delegators_only:
             parts.append("new delegators only")
         if self.excluded_netuids:
@@ -565,7 +568,7 @@ class Rule(models.Model):
         help_text="Compared byte by byte, letters' case too.",
     )
     netuid = models.PositiveIntegerField("subnet", null=True, blank=True)
-    side = models.CharField(max_length=9, blank=True, default="", db_default="", choices=Side.choices)
+    side = models.CharField(max_length=9, blank=True, default="", db_default="", choices=SIDES)
     priority = models.PositiveIntegerField(default=100)
     applies_from_block = models.BigIntegerField(default=0, help_text="First block the rule counts at.")
     is_active = models.BooleanField(default=True)
@@ -584,7 +587,7 @@ class Rule(models.Model):
                 condition=Q(kind__in=["WALLET", "ALL"], memo_match="", memo="", netuid=None, side="")
                 | Q(kind="MEMO", memo_match__in=list(MemoMatch), netuid=None, side="") & ~Q(memo="")
                 | Q(kind="SUBNET", memo_match="", memo="", netuid__isnull=False, side="")
-                | Q(kind="SIDE", memo_match="", memo="", netuid=None, side__in=Side.values),
+                | Q(kind="SIDE", memo_match="", memo="", netuid=None, side__in=list(dict(SIDES))),
                 name="rule_says_what_it_looks_at",
                 violation_error_message="A rule gives what its kind looks at, and nothing else.",
             ),

@@ -71,6 +71,7 @@ class YieldAdmin(OfBlockAdmin):
         SubnetFilter,
         ("side", ChoicesDropdownFilter),
         ("proof", ChoicesDropdownFilter),
+        "is_child",
         ("block__timestamp", DaysFilter),
     ]
     search_help_text = "Block number"
@@ -85,6 +86,7 @@ class YieldAdmin(OfBlockAdmin):
                     "show_netuid",
                     "show_side_text",
                     "show_hotkey",
+                    "show_child",
                     "show_owner",
                     "show_take_rate",
                     "show_runtime",
@@ -134,6 +136,12 @@ class YieldAdmin(OfBlockAdmin):
     @display(description="Side")
     def show_side_text(self, row: Yield) -> str:
         return row.get_side_display()
+
+    @display(description="Child key")
+    def show_child(self, row: Yield) -> str:
+        return {None: UNKNOWN, True: "Yes: others lent it their stake on this subnet", False: "No"}[
+            row.is_child
+        ]
 
     @display(description="Owner of the hotkey")
     def show_owner(self, row: Yield) -> SafeString | str:

@@ -6,7 +6,7 @@ Which keys to read stands beside what is made of them. The arithmetic is in `cha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chain import keys
 from chain.earnings.epoch_block import EpochBlock, pools_of
@@ -26,6 +26,7 @@ from chain.earnings.yields import (
 )
 from chain.facts import Position, YieldFact
 from chain.keys import ROOT, SUBTENSOR
+from chain.nodes.block_hashes import compact
 from chain.pools.holdings import Pool
 from chain.runtimes.decoding import Decoder, Event
 from chain.runtimes.eras import RootDividends
@@ -39,6 +40,8 @@ _STARTED_FROM = 257
 _OWNER_CHANGES_IN_EPOCH_FROM = 425
 # Subnets beyond it are numbers of mechanisms: mechanism × 4096 + netuid (`get_mechanism_storage_index`).
 _SUBNETS_MAX = 4096
+# A part as u64, and an account id.
+_BYTES_OF_PARENT = 40
 
 
 def keys_before(block: EpochBlock) -> list[str]:
@@ -56,6 +59,7 @@ def keys_before(block: EpochBlock) -> list[str]:
             for hotkey, netuid in block.pairs
             if _emissions(block.events, netuid)
         ),
+        *(_parents_key(hotkey, netuid) for hotkey, netuid in block.pairs),
         *claim_keys(block, (*block.pairs, *block.others)),
         *value_keys(pools_of(block), safe_float=block.era.safe_float_shares),
     ]
@@ -131,8 +135,26 @@ def yields(block: EpochBlock) -> Earned:
             # Every subnet's epoch credits the one root pool, also those where the key is not ours.
             paid = _add_root_pool(found, block, hotkey, block.netuids, owner, fraction)
             found.facts += [fact for fact in paid if fact.netuid in own]
+    children = {pair for pair in block.pairs if _is_child(block.before, *pair)}
+    found.facts = [replace(fact, is_child=(fact.hotkey, fact.netuid) in children) for fact in found.facts]
     found.unsure |= {at for at in credited(block) if (at[0], at[1]) not in found.made}
     return found
+
+
+def _parents_key(hotkey: str, netuid: int) -> str:
+    return keys.by_hotkey_netuid("ParentKeys", hotkey, netuid)
+
+
+def _is_child(state: State, hotkey: str, netuid: int) -> bool:
+    """Whether others lent the key their stake on the subnet: `ParentKeys`, a list of (part of it, parent).
+
+    :raises ValueError: what is stored is no such list.
+    """
+    data = bytes.fromhex((state.raw(_parents_key(hotkey, netuid)) or "0x00")[2:])
+    count = len(data) // _BYTES_OF_PARENT
+    if data[: len(data) - count * _BYTES_OF_PARENT] != compact(count):
+        raise ValueError(f"{len(data)} bytes are no list of parents")
+    return count > 0
 
 
 def take_u16(state: State, hotkey: str, decoder: Decoder) -> int:

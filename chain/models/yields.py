@@ -67,6 +67,11 @@ class Yield(models.Model):
     take_high_rao = RaoField(null=True)
     take_u16 = models.PositiveIntegerField(null=True, help_text="Delegate take, parts of 65,535.")
     pool_before_rao = RaoField(null=True, help_text="Pool value at the parent block.")
+    is_child = models.BooleanField(
+        "child key",
+        null=True,
+        help_text="Whether another key lent its stake to the hotkey on the subnet. Empty: not read, or imported.",
+    )
     other_rao = RaoField(default=0, help_text="Owner cut and miner incentive credited to the pool beside it.")
     share_total = Uint128Field(null=True, help_text="Denominator of the pool at the parent block, raw bits.")
     share_total_exponent = models.SmallIntegerField(null=True, help_text="As of a position's share.")

@@ -125,6 +125,7 @@ STORAGE = (
         423,
         marks="epochs run when they are due, not by block number",
     ),
+    Storage(SUBTENSOR, "ParentKeys", (ACCOUNT, NETUID), "Vec<(u64, account)>"),
     # The subnet owner's cut and the miners' incentive.
     Storage(SUBTENSOR, "Uids", (NETUID, ACCOUNT), "u16"),
     Storage(SUBTENSOR, "SubnetOwner", (NETUID,), "account"),

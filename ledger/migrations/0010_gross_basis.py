@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('chain', '0016_key_swaps_index'),
         ('ledger', '0009_monthly_most'),
-        ('partners', '0012_gross_basis'),
+        ('partners', '0012_basis_and_children'),
     ]
 
     operations = [

@@ -119,7 +119,8 @@ def calculate_blocks(first: int, last: int, start_at: datetime, book: RuleBook) 
     handovers = read_handovers(first, last)
     pools = pools_before({(sale.hotkey, sale.netuid) for sale in sales}, handovers)
     lots, stake = read_open_lots(start_at, pools), read_tagged_stake(book, last)
-    return calculate(read_earned(first, last), sales, lots, book, handovers, stake, read_month(start_at))
+    earned, month = read_earned(first, last, book), read_month(start_at)
+    return calculate(earned, sales, lots, book, handovers, stake, month)
 
 
 def _compare_digests(ready: Readiness, result: Calculation) -> None:

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 import pytest
 from django.core.exceptions import ValidationError
 
+from chain.models import Yield
 from ledger.audit import check_ledger
 from ledger.models import DelegatorTake, PartnerTake
-from ledger.services import attribute_yields, close_day, close_due_days
+from ledger.services import CannotClose, attribute_yields, close_day, close_due_days
 from ledger.tests.factories import DAY_ONE, NOW, make_blocks, make_partner, make_positions, make_yield
 from ledger.tests.test_worked_example import ANN, BOB, build_two_days, lines_of
 from partners.models import Agreement
@@ -24,13 +25,14 @@ from tests.guards import refused, sql, tamper
 pytestmark = pytest.mark.django_db
 
 
-def change(slug: str, **terms: object) -> None:
+def change(slug: str, **terms: object) -> Agreement:
     """Change an agreement as the form would."""
     agreement = Agreement.objects.get(partner__slug=slug)
     for name, value in terms.items():
         setattr(agreement, name, value)
     agreement.full_clean()
     agreement.save()
+    return agreement
 
 
 def close() -> list[list[tuple[str, str, int, int, int]]]:
@@ -213,3 +215,40 @@ def test_pa2_the_form_is_told_which_tier_is_wrong() -> None:
     make_partner("Ann", 1_000)
     with pytest.raises(ValidationError, match="tier 2 does not begin above the one before"):
         change("ann", tiers=[[5, 100], [4, 200]])
+
+
+# --- stake on child keys ------------------------------------------------------------------------------------
+
+
+def test_pa2_an_agreement_for_child_keys_is_paid_where_the_key_was_one_at_the_epoch() -> None:
+    build_two_days()
+    change("talisman", sides=["CHILD"])
+    tamper("UPDATE chain_yield SET is_child = block_id = 20")
+    one, two = close()
+    assert [line for line in [*one, *two] if line[0] == "talisman"] == [("talisman", "ROOT", 303, 5_000, 151)]
+    assert check_ledger().differences == []
+
+
+def test_pa2_subnet_alpha_is_also_that_on_a_child_key() -> None:
+    build_two_days()
+    change("talisman", sides=["ALPHA"])
+    tamper("UPDATE chain_yield SET is_child = true")
+    one, _ = close()
+    assert [line for line in one if line[0] == "talisman"] == [("talisman", "ALPHA", 89, 5_000, 44)]
+
+
+def test_pa2_where_child_keys_were_not_read_a_day_that_asks_for_them_does_not_close() -> None:
+    build_two_days()
+    rule = change("talisman").rules.get()
+    rule.kind, rule.side = "SIDE", "CHILD"
+    rule.full_clean()
+    rule.save()
+    assert set(Yield.objects.values_list("is_child", flat=True)) == {None}
+    attribute_yields(now=NOW)
+    with pytest.raises(
+        CannotClose, match=r"it was read before child keys were, and an agreement or rule asks"
+    ):
+        close_day(day=DAY_ONE, actor=None, now=NOW)
+    rule.is_active = False
+    rule.save()
+    close_day(day=DAY_ONE, actor=None, now=NOW)

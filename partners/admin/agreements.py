@@ -178,11 +178,14 @@ class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
         "An agreement says what share of the take a partner is paid, and from when. Add a partner first."
     )
     fieldsets = (
-        (None, {"fields": ("partner", "effective_from", "effective_until", ("rate", "minimum_payout"))}),
+        (
+            None,
+            {"fields": ("partner", "effective_from", "effective_until", ("rate", "minimum_payout"), "basis")},
+        ),
         ("Rates by volume, monthly limit", {"fields": ("tiers", "monthly_cap_rao")}),
         ("What it covers", {"fields": ("netuids", "hotkeys", "sides", "new_delegators_only")}),
         ("What it leaves out", {"fields": ("excluded_netuids", "excluded_wallets")}),
-        (None, {"fields": ("basis", "notes", "reason")}),
+        (None, {"fields": ("notes", "reason")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Agreement]:

@@ -282,12 +282,30 @@ def test_pa1_named_comes_before_tagged_and_tagged_before_all_whatever_the_priori
         ({"kind": "MEMO", "memo_match": "EQUALS", "memo": "talisman"}, b"", Reason.OTHER_MEMO),
         ({"kind": "SUBNET", "netuid": 3}, b"", Reason.OTHER_SUBNET),
         ({"kind": "SIDE", "side": "ROOT"}, b"", Reason.OTHER_SIDE),
+        ({"kind": "SIDE", "side": "CHILD"}, b"", Reason.OTHER_SIDE),
     ],
 )
 def test_pa3_what_a_rule_does_not_look_at_says_why(rule: dict[str, Any], tag: bytes, reason: Reason) -> None:
     book = RuleBook([agreement()], [RuleTerms(1, 1, **rule)], [wallet()])
     assert book.winner(replace(delegation(), tag=tag)) is None
     assert reasons(book, replace(delegation(), tag=tag)) == [reason]
+
+
+@pytest.mark.parametrize("side", ["ALPHA", "ROOT"])
+def test_pa2_stake_on_a_child_key_is_of_its_side_and_of_the_child(side: str) -> None:
+    on_child = replace(delegation(), side=side, is_child=True)
+    for sides in ({"CHILD"}, {side}, {"CHILD", side}):
+        book = RuleBook([replace(agreement(), sides=frozenset(sides))], [RuleTerms(1, 1)], [wallet()])
+        assert reasons(book, on_child) == [Reason.WON]
+        assert book.asks_children is ("CHILD" in sides)
+    only = RuleBook([replace(agreement(), sides=frozenset({"CHILD"}))], [RuleTerms(1, 1)], [wallet()])
+    assert reasons(only, replace(on_child, is_child=False)) == [Reason.OUT_OF_SCOPE]
+    by_rule = RuleBook([agreement()], [RuleTerms(1, 1, kind="SIDE", side="CHILD")], [wallet()])
+    assert reasons(by_rule, on_child) == [Reason.WON]
+    assert by_rule.asks_children
+    assert not RuleBook(
+        [agreement()], [RuleTerms(1, 1, is_active=False, kind="SIDE", side="CHILD")], []
+    ).asks_children
 
 
 MEMO = {"kind": "MEMO", "memo_match": "EQUALS", "memo": "talisman"}
