@@ -163,16 +163,21 @@ def _unsaid(block: EpochBlock, hotkey: str, netuid: int) -> set[str]:
 
 
 def _claimants(block: EpochBlock, hotkey: str) -> dict[str, list[Event]]:
-    """Claims of root dividends by stakers of a hotkey, by coldkey."""
-    stakers = block.holdings.get((hotkey, ROOT), {})
+    """Claims of root dividends by stakers of a hotkey, by coldkey; also by who came to it in the block."""
+    stakers = {*block.holdings.get((hotkey, ROOT), {})}
+    stakers |= {
+        leg.coldkey for leg in block.legs if (leg.hotkey, leg.netuid, leg.added) == (hotkey, ROOT, True)
+    }
     made = claims_by_coldkey(block.events)
     return {coldkey: events for coldkey, events in made.items() if coldkey in stakers}
 
 
 def _moved_on_root(block: EpochBlock, hotkey: str, coldkey: str) -> bool:
-    """Whether root stake of a coldkey moved, also where as much came as left: until 371 not all of it shifts the record."""
+    """Whether root stake of a coldkey moved, also where as much came as left: until 365 not all of it shifts the record."""
     moved = any((leg.hotkey, leg.netuid, leg.coldkey) == (hotkey, ROOT, coldkey) for leg in block.legs)
-    return moved or share(block.after, hotkey, ROOT, coldkey) != block.holdings[hotkey, ROOT][coldkey]
+    return moved or share(block.after, hotkey, ROOT, coldkey) != block.holdings.get((hotkey, ROOT), {}).get(
+        coldkey, NO_SHARE
+    )
 
 
 def claim_keys(block: EpochBlock, pools: Iterable[Pool]) -> list[str]:

@@ -396,7 +396,7 @@ class ChainReader:
             step.marks = touched(step.events, step.extrinsics, step.spec_version, step.told)
         step.legs = our_legs(step.told, step.events, step.extrinsics, step.followed) if wanted else legs
         step.touched = {at for at in step.marks.positions if at[0] in step.followed}
-        step.touched |= of_coldkeys(step.marks, self.holdings, step.netuids)
+        step.touched |= of_coldkeys(step.marks, self.holdings, step.netuids, step.legs)
 
     def _read_details(self, step: Step) -> EpochBlock:
         """Read what epochs, swaps and stake events need of the states before and after."""

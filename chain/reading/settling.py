@@ -23,6 +23,7 @@ from chain.stake.claims import (
     claimed_about,
     claims_by_coldkey,
     has_moved,
+    may_keep,
     record_keys,
     sells_some,
     shifts_alike,
@@ -86,6 +87,7 @@ def add_stake_events(
         f"block {step.facts.number}: {doubt}"
         for doubt in unbalanced_swaps(legs, step.swaps, step.spec_version, coldkey_swaps(step.events))
     ]
+    step.facts.doubts += _ended_beside_claims(source, step, owners)
     if not legs:
         return
     # A coldkey swap in the block changes who owns a key; before it the old one may have sold.
@@ -96,7 +98,9 @@ def add_stake_events(
             if sale not in step.facts.conversions:
                 step.facts.conversions.append(sale)
         step.facts.doubts += [
-            doubt for doubt in _hidden_by_claims(step, silent, owned) if doubt not in step.facts.doubts
+            doubt
+            for doubt in (*_hidden_by_claims(step, silent, owned), *_hidden_by_upgrades(step, silent, owned))
+            if doubt not in step.facts.doubts
         ]
         step.facts.doubts += [
             doubt.reason for doubt in unaccounted(*arguments) if doubt.reason not in step.facts.doubts
@@ -124,6 +128,55 @@ def _hidden_by_claims(step: Step, silent: Iterable[StakeEventFact], owned: Owner
         and (at := (leg.hotkey, leg.netuid, leg.coldkey)) not in step.claimed
         and (leg.coldkey in paying or at in moving)
     ]
+
+
+def _hidden_by_upgrades(step: Step, silent: Iterable[StakeEventFact], owned: Owners) -> list[str]:
+    """Doubts about owners whose stake left in the first block of a runtime: by a migration, or a sale that was hidden."""
+    return [
+        f"block {step.facts.number}: a runtime upgrade took {leg.alpha_rao} rao of the owner's stake on {leg.hotkey} netuid "
+        f"{leg.netuid}, {leg.coldkey}, and whether it was not sold cannot be told"
+        for leg in silent
+        if leg.cause == Cause.MIGRATION and not leg.added and owned.get(leg.hotkey) == leg.coldkey
+    ]
+
+
+def _ended_beside_claims(
+    source: Source, step: Step, owners: Callable[[], tuple[Owners, Owners]]
+) -> list[str]:
+    """Doubts about owners who claimed root dividends in the block in which a subnet ended: what a claim kept there was paid
+    for with the rest, and nothing is left that tells how much it was.
+
+    :raises SourceError: a read could not be had.
+    """
+    made, ended = claims_by_coldkey(step.events), _remade(step)
+    if not (made and ended):
+        return []
+    positions = sorted(
+        {
+            (hotkey, netuid, of[hotkey])
+            for of in owners()
+            for hotkey in step.followed - step.lost
+            for netuid in ended
+            if of.get(hotkey) in made
+        }
+    )
+    wanted = record_keys(positions)
+    load(source, (step.before, wanted), (step.after, wanted))
+    return [
+        f"block {step.facts.number}: {coldkey} claimed root dividends in the block in which netuid {netuid} ended, and "
+        f"what of its stake on {hotkey} that brought and was paid for cannot be told"
+        for hotkey, netuid, coldkey in positions
+        if may_keep(netuid, coldkey, step.before, step.after, step.events)
+    ]
+
+
+def _remade(step: Step) -> set[int]:
+    """Subnets that began or ended in the block."""
+    return {
+        named(event, "netuid")[0]
+        for event in step.events
+        if event.is_a(SUBTENSOR, "NetworkAdded", "NetworkRemoved")
+    }
 
 
 def _paying(step: Step) -> set[str]:
@@ -168,11 +221,7 @@ def _claimants_positions(step: Step, owners: Callable[[], tuple[Owners, Owners]]
             [swap.netuid] if swap.netuid and step.spec_version >= VALUES_MOVED_FROM else [ROOT, *step.netuids]
         )
     }
-    remade = {
-        named(event, "netuid")[0]
-        for event in step.events
-        if event.is_a(SUBTENSOR, "NetworkAdded", "NetworkRemoved")
-    }
+    remade = _remade(step)
     beside = _paying(step) | {coldkey for _, _, coldkey in _moving(step)}
     owned = owners()
     return {

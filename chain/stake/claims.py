@@ -28,7 +28,7 @@ _RATE_BITS = 32
 # Worth of shares is known to so much.
 _ROUNDING_RAO = 2
 # Before, the record fell by what was asked for where the event names what really left; stake moved within root left it alone
-# until 371.
+# until 365.
 _REMOVALS_TELL_FROM = 397
 
 
@@ -166,6 +166,12 @@ def claim_legs(claims: dict[Position, int], made: dict[str, list[Event]]) -> Ite
                 cause=Cause.ROOT_CLAIM,
                 derived=True,
             )
+
+
+def may_keep(netuid: int, coldkey: str, before: State, after: State, events: Iterable[Event]) -> bool:
+    """Whether claims of a coldkey may have become stake on the subnet in the block."""
+    way = _unchanged_type(coldkey, before, after, events)
+    return way is None or _is_kept(way, netuid)
 
 
 def sells_some(coldkey: str, before: State, after: State, events: Iterable[Event]) -> bool:

@@ -59,21 +59,25 @@ def signed(legs: Iterable[StakeEventFact], extrinsics: Mapping[int, Extrinsic]) 
     ]
 
 
-def of_coldkeys(marks: Touched, holdings: Holdings, netuids: Sequence[int]) -> set[Position]:
+def of_coldkeys(
+    marks: Touched, holdings: Holdings, netuids: Sequence[int], legs: Iterable[StakeEventFact]
+) -> set[Position]:
     """Positions that may have changed for coldkeys which events name without saying where.
 
-    Those on every subnet of each of our hotkeys with which one of these coldkeys holds anything. A coldkey new to a pool
-    shows in its denominator.
+    Those on every subnet of each of our hotkeys with which one of these coldkeys holds anything, or to which it came in the
+    block. A coldkey new to a pool shows in its denominator.
+
+    :param legs: the block's stake events.
     """
     # Asked of the view, because a set would walk through all holders.
     hotkeys = {
         hotkey for (hotkey, _), holders in holdings.items() if not holders.keys().isdisjoint(marks.coldkeys)
     }
+    came = {(leg.hotkey, leg.coldkey) for leg in legs if leg.added and leg.coldkey in marks.coldkeys}
     return {
         (hotkey, netuid, coldkey)
-        for hotkey in hotkeys
+        for hotkey, coldkey in came | {(hotkey, coldkey) for hotkey in hotkeys for coldkey in marks.coldkeys}
         for netuid in {ROOT, *netuids}
-        for coldkey in marks.coldkeys
     }
 
 

@@ -183,9 +183,9 @@ def test_ch2_a_claim_is_told_to_the_rao_beside_moves_of_root_stake(
         assert [claim.alpha_rao for claim in of(facts, owner, "ROOT_CLAIM")] == [sum(kept)]
 
 
-@pytest.mark.parametrize("spec", [334, 345, 370])
+@pytest.mark.parametrize("spec", [334, 345, 365])
 def test_scenario_16_root_stake_that_left_and_came_again_shifts_the_record_of_claims(spec: int) -> None:
-    """Moved within root it does not, until 371; a share that is what it was says nothing of that."""
+    """Moved within root it does not, until 365; a share that is what it was says nothing of that."""
     chain = with_root_claims(spec)
     (first, second), netuid, owner = chain.hotkeys, chain.netuids[1], chain.owners[0]
     chain.epoch(netuid, Dividends.of(alpha={first: TAO, second: TAO}, root={first: TAO, second: TAO}))
@@ -366,6 +366,66 @@ def test_ch2_a_way_of_claiming_names_as_many_subnets_as_there_are(count: int) ->
         positions[0]: 700,
         positions[1]: 0,
     }
+
+
+@pytest.mark.parametrize("spec", [334, 370, 393, 401, 411, 425])
+@pytest.mark.parametrize("held", [False, True], ids=["nothing held", "some held"])
+def test_scenario_19_an_owners_claim_where_the_subnet_ends_is_in_doubt(spec: int, held: bool) -> None:
+    """What the claim brought is paid for with the rest; neither the record nor a share is left to tell how much it was."""
+    chain = claimants_of(spec, "Keep")
+    first, netuid, owner = chain.hotkeys[0], chain.netuids[1], chain.owners[0]
+    # Two payments of which one could be for either are in doubt anyhow.
+    chain.submit(chain.owners[1], calls.remove_stake_full(chain.hotkeys[1], netuid))
+    if not held:
+        chain.submit(owner, calls.remove_stake_full(first, netuid))
+    chain.produce()
+    chain.initially(owner, calls.claim_root(netuid), scheduled=False)
+    chain.dissolve(netuid)
+    number = chain.produce()
+    facts = newest(chain, doubtful=True)
+    (sale,) = [sale for sale in chain.world.sales if sale.block == number and sale.coldkey == owner]
+    assert sum(told.alpha_rao for told in facts.conversions if told.owner == owner) < sale.alpha_rao
+    assert any("claimed root dividends" in doubt and "ended" in doubt for doubt in facts.doubts), facts.doubts
+
+
+@pytest.mark.parametrize("spec", [334, 364, 365, 366, 393, 425])
+def test_scenario_16_a_claim_of_who_came_to_root_in_the_block_of_an_epoch_is_no_contradiction(
+    spec: int,
+) -> None:
+    """Until 365 a move within root leaves the record where it is, so that who just came may claim at once."""
+    chain = with_root_claims(spec)
+    first, netuid, other = chain.hotkeys[0], chain.netuids[1], chain.stranger_hotkeys[0]
+    newcomer = chain.address("newcomer")
+    chain.add_stake(newcomer, other, ROOT, 10**12)
+    chain.submit(newcomer, calls.set_claim_type("Keep"))
+    chain.produce()
+    chain.epoch(netuid, Dividends.of(alpha={first: TAO + 7}, root={first: 300 * TAO}))
+    chain.submit(newcomer, calls.move_stake(other, first, ROOT, ROOT, 500 * TAO))
+    chain.submit(newcomer, calls.claim_root(netuid))
+    chain.produce()
+    facts = newest(chain)
+    assert {one.side for one in facts.yields} == {"ALPHA", "ROOT"}
+
+
+@pytest.mark.parametrize(("spec", "to"), [(250, 251), (320, 321), (370, 371), (401, 402), (423, 424)])
+def test_ch7_a_sale_hidden_in_the_first_block_of_a_runtime_is_no_migration(spec: int, to: int) -> None:
+    chain = chain_of(spec)
+    first, netuid, owner = chain.hotkeys[0], chain.netuids[1], chain.owners[0]
+    chain.add_stake(owner, first, netuid, 10**12)
+    chain.upgrade(to)
+    chain.produce()
+    chain.submit(owner, calls.remove_stake(first, netuid, 200 * TAO))
+    number = chain.produce()
+    for _ in range(2):
+        chain.produce()
+    [honest, _] = LyingModel(chain).read(number)
+    assert [sale.owner for sale in honest.conversions] == [owner]
+    assert not honest.doubts
+    try:
+        [lied, following] = hiding(chain, number, lambda name, _: name == "StakeRemoved")
+    except STOPS:
+        return
+    assert lied.doubts + following.doubts
 
 
 @pytest.mark.parametrize("spec", [394, 401, 415, 425])

@@ -289,7 +289,7 @@ def within_subnet(
 
 
 # First release in which stake transferred within root takes its claims along.
-ROOT_TRANSFER_ADJUSTS = 371
+ROOT_TRANSFER_ADJUSTS = 366
 
 
 def move_stake(
