@@ -766,7 +766,8 @@ class Seal(models.Model):
     """The link that one row of the history is in a chain of hashes; written by a trigger with the row (PA6).
 
     `digest` is the SHA-256 of the row as JSON, of the columns that it had then; `hash` that of the hash before, this number,
-    kind, row and digest. So no row can be changed, removed or moved without all links after it (`partners.sealing`).
+    kind, row and digest. So no row can be changed, removed or moved without all links after it (`partners.sealing`). Columns
+    that come later are not sealed in it: their values are known from the migration that adds them.
     """
 
     number = models.BigIntegerField(primary_key=True, help_text="From 1, without holes.")

@@ -2,18 +2,23 @@
 
 Whoever rules the database can switch its triggers off and write what they like, but not without a trace: an edited row has
 another digest, a removed or moved one breaks the chain, one added behind the chain has no seal, and a history cut off
-at its end no longer ends with what the rows say today. Who also takes back the rows themselves is found by a head that was
-noted elsewhere: the nightly check logs one.
+at its end no longer ends with what the rows say today. A column that came after a row was sealed must hold there what its
+migration put. Who also takes back the rows themselves is found by a head that was noted elsewhere: the nightly check logs
+one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import connection, transaction
+from django.db.migrations import AddField
+from django.db.migrations.loader import MigrationLoader
 
 from partners.models import Change, Seal
 
@@ -94,7 +99,8 @@ def check_history(heads: Sequence[Head] = ()) -> Checked:
 def _chain(checked: Checked, noted: dict[int, Head]) -> Iterator[str]:
     """Walk the links; a head that was noted is taken out of `noted` where it is reached."""
     before, expected = b"", 1
-    for number, kind, event_id, digest, found_hash, content in _links():
+    put = _put_by_migrations()
+    for number, kind, event_id, digest, found_hash, content, names_all, later in _links():
         checked.count += 1
         name = f"seal {number} ({kind.lower()} change {event_id})"
         if number != expected:
@@ -112,32 +118,63 @@ def _chain(checked: Checked, noted: dict[int, Head]) -> Iterator[str]:
             yield f"{name}: its row is gone from the history"
         elif hashlib.sha256(content.encode()).digest() != digest:
             yield f"{name}: its row was changed after it was written"
+        elif not names_all:
+            yield f"{name}: the names of the columns that it covers were changed"
+        for column, value in json.loads(later or "{}").items():
+            if (kind, column) not in put or put[kind, column] != value:
+                yield f"{name}: {column} came later and is not what its migration put there"
         if (head := noted.pop(number, None)) and head.hash != found_hash:
             yield f"{name}: was noted as {head.hash.hex()[:16]}… and is {found_hash.hex()[:16]}… now"
         before, checked.head = found_hash, Head(number, found_hash)
 
 
-def _links() -> Iterator[tuple[int, str, int, bytes, bytes, str | None]]:
-    """Every seal with its row as it was sealed, in order."""
+def _links() -> Iterator[tuple[int, str, int, bytes, bytes, str | None, bool, str | None]]:
+    """Every seal in order: its row as it was sealed, whether it names just those columns, and the row's later ones."""
     rows = " ".join(
         f"WHEN '{kind}' THEN (SELECT to_jsonb(e) FROM {table} e WHERE e.pgh_id = s.event_id)"  # noqa: S608 (our tables)
         for kind, table in _EVENTS.items()
     )
     query = f"""
-        SELECT s.number, s.kind, s.event_id, s.digest, s.hash,
-            (SELECT jsonb_object_agg(key, value)::text FROM jsonb_each(CASE s.kind {rows} END)
-             WHERE key = ANY (string_to_array(s.columns, ',')))
-        FROM partners_seal s WHERE s.number > %s ORDER BY s.number LIMIT {_BATCH}"""  # noqa: S608 (our tables)
+        WITH sealed AS MATERIALIZED (
+            SELECT s.*, string_to_array(s.columns, ',') AS names, CASE s.kind {rows} END AS content
+            FROM partners_seal s WHERE s.number > %s ORDER BY s.number LIMIT {_BATCH})
+        SELECT s.number, s.kind, s.event_id, s.digest, s.hash, covered.content::text,
+            s.columns IS NOT DISTINCT FROM covered.columns, (s.content - s.names)::text
+        FROM sealed s, LATERAL (
+            SELECT jsonb_object_agg(key, value) AS content, string_agg(key, ',' ORDER BY key COLLATE "C") AS columns
+            FROM jsonb_each(s.content) WHERE key = ANY (s.names)) covered
+        ORDER BY s.number"""  # noqa: S608 (our tables)
     after = -(2**63)
     while True:
         with connection.cursor() as cursor:
             cursor.execute(query, [after])
             found = cursor.fetchall()
-        for number, kind, event_id, digest, seal, content in found:
-            yield number, kind, event_id, bytes(digest), bytes(seal), content
+        for number, kind, event_id, digest, seal, *content in found:
+            yield number, kind, event_id, bytes(digest), bytes(seal), *content
         if len(found) < _BATCH:
             return
         after = found[-1][0]
+
+
+def _put_by_migrations() -> dict[tuple[str, str], Any]:
+    """What a column that was added to a history holds in the rows from before it, as JSON, by kind and column.
+
+    The migration says it: neither the rows nor a default in the database can, which the same hand may change.
+    """
+    put = {}
+    editor = connection.schema_editor()
+    for (app, _), migration in MigrationLoader(None).disk_migrations.items():
+        for added in migration.operations if app == "partners" else ():
+            if not isinstance(added, AddField) or not added.model_name_lower.endswith("event"):
+                continue
+            column = f"{added.name}_id" if added.field.is_relation else added.name
+            value = (
+                added.field.db_default
+                if added.field.has_db_default()
+                else editor.effective_default(added.field)
+            )
+            put[added.model_name_lower.removesuffix("event").upper(), column] = value
+    return put
 
 
 def _unsealed() -> Iterator[str]:
