@@ -113,6 +113,7 @@ MIDDLEWARE = [
     "rakeback.request_ids.RecordRequest",
     "django_structlog.middlewares.RequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "rakeback.bad_filters.LeaveOutBadFilters",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "chain.network.RememberFamily",
 ]

@@ -1,0 +1,59 @@
+"""A list of the admin whose address filters by what cannot be, as a zero byte, is shown without it and says so.
+
+Django does so for what it sees itself; what only the database refuses would be an error of ours.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG
+from django.db import DataError, ProgrammingError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+logger = logging.getLogger(__name__)
+# What the database, its driver and Django's lookups answer to such a value, found by trying them all.
+_REFUSALS = (
+    IncorrectLookupParameters,
+    DataError,
+    ProgrammingError,
+    LookupError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+
+
+class LeaveOutBadFilters:
+    """Go back to the whole list where a filter was refused; a list that fails without a filter fails as before."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Redirect as Django does, from a list or its CSV; the log keeps what was refused."""
+        match = request.resolver_match
+        name, _, view = (match.view_name if match else "").rpartition("_")
+        is_filtered = request.method == "GET" and request.GET and ERROR_FLAG not in request.GET
+        is_list = name.startswith("admin:") and view in ("changelist", "csv")
+        if not (is_list and is_filtered and isinstance(exception, _REFUSALS)):
+            return None
+        logger.warning("admin.filter_refused", exc_info=exception)
+        return redirect(f"{reverse(f'{name}_changelist')}?{ERROR_FLAG}=1")
+
+    def process_template_response(self, request: HttpRequest, response: TemplateResponse) -> TemplateResponse:
+        """Say why the list is not filtered, whoever left the filter out."""
+        if ERROR_FLAG in request.GET and "cl" in (response.context_data or {}):
+            messages.warning(
+                request, "This list cannot be filtered by what its address says, so all of it is shown."
+            )
+        return response
