@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
+from unfold.forms import PaginationInlineFormSet
 
 from chain.display import amount_html
 from chain.units import format_bps
@@ -99,11 +100,27 @@ class OwnSides:
         return super().formfield_for_choice_field(db_field, request, **kwargs)  # type: ignore[misc]
 
 
+class RuleFormSet(PaginationInlineFormSet):
+    """A page of an agreement's rules, which saves what was sent, wherever those rules stand by now."""
+
+    def _existing_object(self, pk: int) -> Any:
+        # Somebody else's rule, or priority, may have moved one to another page: it would be left out without a word.
+        return super()._existing_object(pk) or self.queryset.filter(pk=pk).first()
+
+
 class RuleInline(OwnSides, TabularInline):
     model = Rule
+    formset = RuleFormSet
     fields = (*LOOKS_AT, "priority", "applies_from_block", "is_active")
+    # An app may have thousands.
+    per_page = 20
     can_delete = False
     show_change_link = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Rule]:
+        """Bring along what names a rule."""
+        rules: QuerySet[Rule] = super().get_queryset(request).select_related("agreement__partner")
+        return rules
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         """One rule to fill in where a template brings it."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from chain.addresses import encode_address
@@ -206,3 +207,87 @@ def test_pa2_what_cannot_be_is_refused_with_where_it_stands(
     )
     assert said in html.unescape(page.content.decode())
     assert not Agreement.objects.exists()
+
+
+# --- many rules of one agreement --------------------------------------------------------------------------
+
+
+def add_rules(agreement: Agreement, netuids: range) -> list[Rule]:
+    return Rule.objects.bulk_create(Rule(agreement=agreement, kind="SUBNET", netuid=n) for n in netuids)
+
+
+def change_url(agreement: Agreement, query: str = "") -> str:
+    return reverse("admin:partners_agreement_change", args=[agreement.pk]) + query
+
+
+def rules_shown(operator: Client, agreement: Agreement, query: str = "") -> list[int]:
+    formsets = operator.get(change_url(agreement, query)).context["inline_admin_formsets"]
+    return [form.instance.netuid for form in formsets[0].formset.initial_forms]
+
+
+def rules_as_shown(rules: list[Rule], **values: Any) -> dict[str, Any]:
+    """What the browser sends of these rules, each with the values given."""
+    form: dict[str, Any] = {"rules-TOTAL_FORMS": len(rules), "rules-INITIAL_FORMS": len(rules)}
+    for number, rule in enumerate(rules):
+        row = {
+            "id": rule.pk,
+            "kind": "SUBNET",
+            "netuid": rule.netuid,
+            "priority": rule.priority,
+            "is_active": "on",
+        }
+        row |= {
+            "agreement": rule.agreement_id,
+            "memo_match": "",
+            "memo": "",
+            "side": "",
+            "applies_from_block": "0",
+        }
+        form |= {f"rules-{number}-{name}": value for name, value in (row | values).items()}
+    return form
+
+
+@pytest.mark.parametrize("role", ["operator", "viewer"])
+def test_pa3_the_page_of_an_agreement_shows_some_rules_at_a_time(role: str) -> None:
+    client = Client()
+    client.force_login(make_user(role, name="olga"))
+    agreement = make_agreement(make_partner(), with_rule=False)
+    counts = []
+    for netuids in (range(30), range(30, 500)):
+        add_rules(agreement, netuids)
+        with CaptureQueriesContext(connection) as asked:
+            assert rules_shown(client, agreement) == [*range(20)]
+        counts.append(len(asked))
+    assert counts[0] == counts[1] < 30
+    assert rules_shown(client, agreement, "?rules-page=25") == [*range(480, 500)]
+    assert "500 rules" in " ".join(client.get(change_url(agreement)).content.decode().split())
+
+
+def test_pa3_rules_of_a_later_page_are_edited_there(operator: Client) -> None:
+    agreement = make_agreement(make_partner(), with_rule=False)
+    rules = add_rules(agreement, range(45))
+    form = agreement_form(agreement.partner, **rules_as_shown(rules[20:40], priority="7"))
+    answer = operator.post(change_url(agreement), form | {"rules-page": "2"})
+    assert answer.status_code == 302, answer.context["errors"]
+    assert [*agreement.rules.filter(priority=7).values_list("netuid", flat=True)] == [*range(20, 40)]
+    assert agreement.rules.count() == 45
+
+
+def test_pa3_a_rule_that_moved_to_another_page_meanwhile_is_saved_all_the_same(operator: Client) -> None:
+    agreement = make_agreement(make_partner(), with_rule=False)
+    rules = add_rules(agreement, range(45))
+    form = agreement_form(agreement.partner, **rules_as_shown(rules[:20], applies_from_block="8"))
+    Rule.objects.filter(netuid=3).update(priority=1_000)
+    assert rules_shown(operator, agreement)[-1] == 20
+    operator.post(change_url(agreement), form | {"rules-page": "1"})
+    assert agreement.rules.filter(applies_from_block=8).count() == 20
+
+
+def test_pa3_a_rule_of_another_agreement_is_not_edited_on_this_page(operator: Client) -> None:
+    agreement, other = (
+        make_agreement(make_partner(name, name.lower()), with_rule=False) for name in ("One", "Two")
+    )
+    [*rules] = add_rules(other, range(2))
+    form = agreement_form(agreement.partner, **rules_as_shown(rules, priority="7"))
+    operator.post(change_url(agreement), form)
+    assert not Rule.objects.filter(priority=7).exists()
