@@ -11,7 +11,7 @@ from django.utils import timezone
 from ledger.models import Period
 from ledger.what_if import PeriodCompared, compare
 from partners.models import WhatIf
-from partners.queries import rule_book
+from partners.services import rules_now
 from partners.what_if import as_if_before, partners_of, with_unknown
 
 MATCHED_MAX = 100
@@ -37,7 +37,7 @@ def run_what_if(what_if_id: int) -> None:
     days = {"first_day": periods[0].start_at.date(), "last_day": periods[-1].start_at.date()}
     _keep(asked, state=WhatIf.State.RUNNING, total=len(periods), done=0, **days)
     known = periods[-1].manifest["rules"]
-    whole = with_unknown(asked.change, rule_book().fingerprint(), known)
+    whole = with_unknown(asked.change, rules_now(), known)
     change = as_if_before(
         whole,
         known,
