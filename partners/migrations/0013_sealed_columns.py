@@ -26,7 +26,7 @@ ALTER TABLE partners_seal ENABLE TRIGGER history_append_only;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("partners", "0011_payout_addresses")]
+    dependencies = [("partners", "0012_basis_and_children")]
 
     operations = [
         migrations.RunSQL(NOW, BEFORE),
