@@ -31,6 +31,7 @@ from chain.units import BPS_WHOLE, format_bps, format_rao
 from partners.matching import CHILD, RuleKind
 from partners.memos import PATTERN_LENGTH_MAX, InvalidMemo, MemoMatch, matcher
 from partners.rates import Basis, InvalidTiers, check_tiers
+from partners.texts import check_notes, check_text
 
 Model = TypeVar("Model", bound=models.Model)
 
@@ -56,6 +57,28 @@ def validate_address(address: str) -> None:
         check_address(address, family())
     except InvalidAddress as error:
         raise ValidationError(f"This address {error}.", code="address") from error
+
+
+def validate_notes(text: str) -> None:
+    """Refuse notes that no list could bring.
+
+    :raises ValidationError: naming the character or the length.
+    """
+    try:
+        check_notes(text)
+    except ValueError as error:
+        raise ValidationError(str(error), code="text") from error
+
+
+def validate_name(text: str) -> None:
+    """Refuse invisible characters in a name, line breaks too.
+
+    :raises ValidationError: naming the character.
+    """
+    try:
+        check_text(text, "name", breaks="")
+    except ValueError as error:
+        raise ValidationError(str(error), code="text") from error
 
 
 def refuse_own_hotkey(address: str, *, field: str) -> None:
@@ -137,7 +160,7 @@ class Partner(models.Model):
         ACTIVE = "ACTIVE", "Active"
         PAUSED = "PAUSED", "Paused: still earns, is not paid"
 
-    name = models.CharField(max_length=120, unique=True)
+    name = models.CharField(max_length=120, unique=True, validators=[validate_name])
     slug = models.SlugField(
         max_length=60, unique=True, help_text="Used in addresses and commands; keep it short."
     )
@@ -146,7 +169,7 @@ class Partner(models.Model):
     contact_email = models.EmailField(
         blank=True, help_text="Told of every request for a new payout address, as are the contacts before it."
     )
-    notes = models.TextField(blank=True)
+    notes = models.TextField(blank=True, validators=[validate_notes])
 
     class Meta:
         ordering = ["name"]
@@ -458,7 +481,7 @@ class Agreement(models.Model):
         validators=[MinValueValidator(0)],
         help_text="The most that a month's (UTC) commission comes to, in rao. Empty: no limit.",
     )
-    notes = models.TextField(blank=True)
+    notes = models.TextField(blank=True, validators=[validate_notes])
 
     class Meta:
         ordering = ["partner", "-effective"]
@@ -642,7 +665,7 @@ class Wallet(models.Model):
     address = models.CharField(max_length=ADDRESS_LENGTH, validators=[validate_address])
     introduced_date = models.DateField(help_text="The wallet counts from 00:00 UTC of this day.")
     is_active = models.BooleanField(default=True)
-    notes = models.TextField(blank=True)
+    notes = models.TextField(blank=True, validators=[validate_notes])
 
     class Meta:
         ordering = ["partner", "address"]

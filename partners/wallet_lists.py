@@ -10,7 +10,6 @@ import csv
 import io
 import logging
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -28,7 +27,8 @@ from chain.imports.files import FileRefused
 from chain.models import Hotkey
 from chain.network import family
 from partners.models import Partner, Wallet, own_chain
-from partners.sheets import CELL_BYTES_MAX, CellError, Formula, Place, Sheet, read_sheet
+from partners.sheets import CellError, Formula, Place, Sheet, read_sheet
+from partners.texts import check_notes, check_size, check_text, quote, tidy, unquote, without_hidden
 from partners.what_if import KINDS, BookChange
 
 logger = logging.getLogger(__name__)
@@ -37,19 +37,10 @@ REQUIRED = ("partner", "address", "introduced_date")
 # Of each kind of row, how many a preview shows.
 SAMPLES_MAX = 100
 VALUE_LENGTH_SHOWN_MAX = 120
-NOTES_LENGTH_MAX = 2_000
 SLUG_LENGTH_MAX = 60
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+_REFUSED_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
-# Invisible characters that make a text read otherwise than it is: direction marks, zero width, byte order.
-_INVISIBLE = {
-    chr(0x2060),
-    chr(0xFEFF),
-    *map(chr, range(0x200B, 0x2010)),
-    *map(chr, range(0x202A, 0x202F)),
-    *map(chr, range(0x2066, 0x206A)),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +76,7 @@ class ListReader:
 
         def attempt(column: str, read: Any) -> Any:
             try:
-                return read(_cell(row.get(column)))
+                return read(_cell(row.get(column), column))
             except ValueError as error:
                 faults[column] = str(error)
                 return None
@@ -148,7 +139,7 @@ class ListReader:
         return found
 
 
-def _cell(cell: Any) -> Any:
+def _cell(cell: Any, column: str) -> Any:
     """Take a cell, refusing texts that a spreadsheet would run or that hide what they are."""
     if isinstance(cell, Formula):
         raise ValueError("Holds a formula. Put its value there instead (copy, then paste values).")
@@ -156,20 +147,16 @@ def _cell(cell: Any) -> Any:
         raise ValueError(f"Holds the spreadsheet's error {cell.text}. Write the value itself.")
     if not isinstance(cell, str):
         return cell
-    if len(cell) * 4 > CELL_BYTES_MAX and (size := len(cell.encode("utf-8", "replace"))) > CELL_BYTES_MAX:
-        raise ValueError(f"Has {size:,} bytes; a cell has at most {CELL_BYTES_MAX:,}.")
-    cell = cell.replace("\r\n", "\n")
-    if cell.startswith("'") and cell[1:].startswith(_FORMULA_SIGNS):
-        # What our own export quoted.
-        return cell[1:].rstrip(" ")
-    if cell.startswith(_FORMULA_SIGNS):
+    what = column.replace("_", " ")
+    # What our own export quoted.
+    written = unquote(cell)
+    check_size(written, what)
+    if written == cell and cell.startswith(_REFUSED_SIGNS):
         raise ValueError(
             f"Begins with {cell[0]!r}, which a spreadsheet takes for a formula. Put ' before it to keep it."
         )
-    for letter in "" if cell.isprintable() else cell:
-        if letter in _INVISIBLE or (unicodedata.category(letter) == "Cc" and letter not in "\n\t"):
-            raise ValueError(f"Contains the invisible character U+{ord(letter):04X}. Type the text anew.")
-    return cell.strip(" ")
+    check_text(written, what)
+    return written.replace("\r\n", "\n").strip(" ")
 
 
 def _text(cell: Any) -> str:
@@ -203,9 +190,8 @@ def _read_flag(cell: Any) -> bool | None:
 
 
 def _read_notes(cell: Any) -> str:
-    notes = _text(cell)
-    if len(notes) > NOTES_LENGTH_MAX:
-        raise ValueError(f"Has {len(notes):,} characters; {NOTES_LENGTH_MAX:,} is the most.")
+    notes = tidy(_text(cell))
+    check_notes(notes)
     return notes
 
 
@@ -372,7 +358,7 @@ class WalletResource(resources.ModelResource):
         values = {"introduced_date": read.introduced_date, "is_active": read.is_active, "notes": read.notes}
         for name, value in values.items():
             stored = getattr(instance, name)
-            same = stored.replace("\r\n", "\n").strip(" ") == value if name == "notes" else stored == value
+            same = tidy(without_hidden(stored)) == value if name == "notes" else stored == value
             if value is not None and not same:
                 self._changes.append((name, str(stored), str(value)))
                 setattr(instance, name, value)
@@ -445,17 +431,13 @@ class WalletResource(resources.ModelResource):
         return super().get_queryset().select_related("partner")
 
     def export_field(self, field: fields.Field, instance: Wallet, **kwargs: Any) -> Any:
-        """Quote every text that a spreadsheet would take for a formula (LE9)."""
-        return quote_formula(super().export_field(field, instance, **kwargs))
+        """Write no text that a spreadsheet would run (LE9), or that no file can hold."""
+        value = super().export_field(field, instance, **kwargs)
+        return quote(without_hidden(value)) if isinstance(value, str) else value
 
     def dehydrate_is_active(self, wallet: Wallet) -> str:
         """Write the flag as the import reads it."""
         return "true" if wallet.is_active else "false"
-
-
-def quote_formula(value: Any) -> Any:
-    """Put ' before a text that a spreadsheet would run; the import takes it off again."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_SIGNS) else value
 
 
 def _check_headers(headers: Sequence[str | None]) -> None:
@@ -519,5 +501,5 @@ class Preview:
         for row in self.refused:
             why = "; ".join(f"{column}: {fault}" for column, faults in row.faults.items() for fault in faults)
             cells = (row.partner, row.address, why)
-            lines.writerow([row.place.row, row.place.line or "", *map(quote_formula, cells)])
+            lines.writerow([row.place.row, row.place.line or "", *map(quote, cells)])
         return written.getvalue()

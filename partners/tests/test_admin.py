@@ -96,6 +96,39 @@ def wallet_form(partner: Partner, number: int = 1, **values: Any) -> dict[str, A
 
 
 @pytest.mark.parametrize(
+    ("notes", "said"),
+    [
+        ("a\u202eb", "invisible character (U+202E) in the notes, at position 2"),
+        ("a\x07", "invisible character (U+0007) in the notes, at position 2"),
+        ("n" * 2_001, "2,001 characters; 2,000 is the most"),
+    ],
+)
+def test_pa5_notes_that_no_list_could_bring_are_refused_by_every_form(
+    operator: Client, notes: str, said: str
+) -> None:
+    operator.post(reverse("admin:partners_partner_add"), partner_form())
+    partner = Partner.objects.get()
+    forms = {
+        "partner": partner_form(name="Other", slug="other"),
+        "agreement": agreement_form(partner),
+        "wallet": wallet_form(partner),
+    }
+    for name, form in forms.items():
+        page = operator.post(reverse(f"admin:partners_{name}_add"), form | {"notes": notes})
+        assert said in page.content.decode(), name
+    assert (Partner.objects.count(), Agreement.objects.count(), Wallet.objects.count()) == (1, 0, 0)
+    for name, form in forms.items():
+        operator.post(reverse(f"admin:partners_{name}_add"), form | {"notes": "n" * 2_000 + "\r\n"})
+    assert (Partner.objects.count(), Agreement.objects.count(), Wallet.objects.count()) == (2, 1, 1)
+
+
+def test_pa5_a_name_holds_nothing_invisible(operator: Client) -> None:
+    page = operator.post(reverse("admin:partners_partner_add"), partner_form(name="Crea\u200btive"))
+    assert "invisible character (U+200B) in the name, at position 5" in page.content.decode()
+    assert not Partner.objects.exists()
+
+
+@pytest.mark.parametrize(
     ("text", "bps"),
     [("33", 3300), ("33 %", 3300), ("33.5%", 3350), ("0.01 %", 1), ("3350 bps", 3350), ("100", 10_000)],
 )

@@ -22,7 +22,7 @@ from partners.tests.factories import make_partner, make_user, make_wallet
 from partners.tests.malformed import HOTKEY, OTHERS_WALLET
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
-HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+HIDDEN = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 
 
 @pytest.fixture
@@ -69,18 +69,18 @@ class Oracle:
             and active is not None
             and active.lower() in {"", "true", "false", "yes", "no", "1", "0"}
             and notes is not None
-            and len(notes) <= 2_000
+            and len(notes.strip()) <= 2_000
         )
 
     def _text(self, cell: str) -> str | None:
         """The text that a cell stands for; None where it may not."""
+        if re.match(r"'[' ]*([=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]|#N/A\Z)", cell):
+            cell = cell[1:]
+        elif cell[:1] in set("=+-@\t\r"):
+            return None
         if len(cell.encode()) > 4_096:
             return None
-        if re.match(r"'[=+\-@\t\r]", cell):
-            return cell[1:].rstrip(" ").replace("\r\n", "\n")
         cell = cell.replace("\r\n", "\n")
-        if cell[:1] in set("=+-@\t\r"):
-            return None
         controls = [letter for letter in cell if unicodedata.category(letter) == "Cc"]
         if HIDDEN.search(cell) or set(controls) - {"\n", "\t"}:
             return None

@@ -17,7 +17,7 @@ from chain.addresses import encode_address
 from chain.models import Hotkey, Network
 from partners.models import Change, Partner, Wallet
 from partners.tests.factories import address, make_partner, make_user, make_wallet
-from partners.wallet_lists import COLUMNS, Preview, WalletResource
+from partners.wallet_lists import COLUMNS, Preview, WalletFile, WalletResource
 
 pytestmark = pytest.mark.django_db
 TODAY = date(2025, 9, 1)
@@ -85,6 +85,7 @@ def counts(preview: Preview) -> dict[str, int]:
         *(({"notes": f"{sign}1+1"}, "notes", "formula") for sign in "=+-@\t\r"),
         ({"notes": "a\x00b"}, "notes", r"U\+0000"),
         ({"notes": "a\u202eb"}, "notes", r"U\+202E"),
+        ({"notes": "'=\u202e"}, "notes", r"U\+202E"),
         ({"notes": "n" * 2_001}, "notes", "2,001 characters"),
     ],
 )
@@ -196,16 +197,46 @@ def test_pa5_a_column_that_is_left_out_is_left_alone() -> None:
 @pytest.mark.parametrize("form", ["csv", "xlsx"])
 def test_pa5_an_export_can_be_imported_again_and_changes_nothing(form: str) -> None:
     partner = make_partner()
-    for number, notes in enumerate(["plain", "=1+1", "two\r\nlines", "+49", "-", "@x", "'quoted", ""], 1):
+    texts = [
+        "plain",
+        "=1+1",
+        "two\r\nlines",
+        "+49",
+        "-",
+        "@x",
+        "'quoted",
+        "'=1+1",
+        "''-",
+        "#N/A",
+        "",
+        "n" * 2_000,
+    ]
+    for number, notes in enumerate(texts, 1):
         wallet = make_wallet(partner, number)
         Wallet.objects.filter(pk=wallet.pk).update(notes=notes, is_active=number % 2 == 0)
     written = WalletResource().export(Wallet.objects.all()).export(form)
-    read = tablib.Dataset().load(written, format=form)
+    read = WalletFile().create_dataset(written if isinstance(written, bytes) else written.encode())
     assert tuple(read.headers or ()) == COLUMNS
-    assert counts(load(read)) == {"unchanged": 8}
+    assert counts(load(read)) == {"unchanged": 12}
+    # Into a place where they are not yet, too.
+    Wallet.objects.all().delete()
+    assert counts(load(read)) == {"new": 12}
+    assert [wallet.notes.replace("\n", "\r\n") for wallet in Wallet.objects.order_by("pk")] == texts
 
 
-@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_le9_what_was_stored_before_it_was_checked_is_exported_without_it_and_comes_back_unchanged(
+    form: str,
+) -> None:
+    wallet = make_wallet(make_partner())
+    Wallet.objects.filter(pk=wallet.pk).update(notes="\x07\u202e=bell\x0b\ufffe, rung\rtwice \x85")
+    written = WalletResource().export(Wallet.objects.all()).export(form)
+    read = WalletFile().create_dataset(written if isinstance(written, bytes) else written.encode())
+    assert read.dict[0]["notes"].rstrip(" ") == "'=bell, rung\ntwice"
+    assert counts(load(read)) == {"unchanged": 1}
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\n", "\uff1d"])
 def test_le9_an_export_cannot_make_a_spreadsheet_run_a_formula(sign: str) -> None:
     wallet = make_wallet(make_partner())
     Wallet.objects.filter(pk=wallet.pk).update(notes=f"{sign}cmd|' /C calc'!A0")
@@ -394,7 +425,7 @@ def test_pa5_an_export_by_the_page_is_imported_by_the_page_and_changes_nothing(
     operator: Client, form: str
 ) -> None:
     partner = make_partner()
-    for number, notes in enumerate(["plain", "=1+1", "two\r\nlines", "'quoted", "zoë; α, β", '"', ""], 1):
+    for number, notes in enumerate(["plain", "=1+1", "two\r\nlines", "'=1", "zoë; α, β", '"', ""], 1):
         wallet = make_wallet(partner, number)
         Wallet.objects.filter(pk=wallet.pk).update(notes=notes, is_active=number % 2 == 0)
     before = Change.objects.count()

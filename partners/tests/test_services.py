@@ -50,6 +50,21 @@ def test_pa1_a_partner_set_up_by_the_services_wins_their_delegators() -> None:
     )
 
 
+def test_pa5_notes_and_names_that_no_list_could_bring_are_refused_by_the_services() -> None:
+    with pytest.raises(services.Refused, match=r"U\+202E\) in the notes"):
+        services.create_partner(actor=None, name="A", slug="a", notes="a\u202eb")
+    with pytest.raises(services.Refused, match=r"U\+000A\) in the name"):
+        services.create_partner(actor=None, name="A\nB", slug="a")
+    partner = make_partner()
+    with pytest.raises(services.Refused, match="2,001 characters"):
+        services.add_agreement(actor=None, partner=partner, rate_bps=1, starts_at=START, notes="n" * 2_001)
+    with pytest.raises(services.Refused, match=r"U\+0007\) in the notes"):
+        services.add_wallet(
+            actor=None, partner=partner, address=address(1), introduced_date=DAY, notes="a\x07"
+        )
+    assert (Partner.objects.count(), Agreement.objects.exists(), Wallet.objects.exists()) == (1, False, False)
+
+
 def test_the_rule_book_is_read_in_few_queries(django_assert_max_num_queries: Any) -> None:
     for number in range(1, 4):
         partner = make_partner(f"P{number}", f"p{number}")

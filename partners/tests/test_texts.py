@@ -1,0 +1,117 @@
+"""Texts that people write: one rule wherever they come from, and out to a spreadsheet and back as they were."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+import tablib
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from partners.sheets import CELL_BYTES_MAX, Formula, read_sheet
+from partners.texts import (
+    FORMULA_SIGNS,
+    NOTES_LENGTH_MAX,
+    check_notes,
+    check_text,
+    quote,
+    tidy,
+    unquote,
+    without_hidden,
+)
+
+ODD = [*"'=+-@#\t\n \"\\,;_x0D\u200d\u202e\uff1d\ufffe\x85\r\xa0\u2028é🙂", "#N/A", "_x0041_", "''", "\r\n"]
+texts = st.lists(st.sampled_from(ODD) | st.characters(), max_size=30).map("".join)
+
+
+def is_allowed(text: str) -> bool:
+    try:
+        check_notes(text)
+    except ValueError:
+        return False
+    return True
+
+
+# As it is compared: a browser writes other line breaks.
+allowed = texts.filter(is_allowed).map(tidy)
+
+
+def through(form: str, text: str) -> Any:
+    """The cell that a file of this form holds for a text, as the import reads the file."""
+    written = tablib.Dataset([quote(text), "x"], headers=["notes", "address"]).export(form)
+    content = written if isinstance(written, bytes) else written.encode()
+    return read_sheet(content, known=["notes", "address"]).rows[0][0] or ""
+
+
+# Opening the first workbook takes long.
+@settings(deadline=None)
+@given(allowed)
+@example("'=1+1")
+@example("''")
+@example("#N/A")
+@example("'#N/A")
+@example("_x0041_")
+@example("a\u2028b\n=1")
+def test_le9_every_text_that_is_allowed_leaves_and_comes_back_as_it_was(text: str) -> None:
+    assert unquote(quote(text)) == text
+    for form in ("csv", "xlsx"):
+        assert unquote(through(form, text)) == text
+
+
+@settings(deadline=None)
+@given(texts)
+def test_le9_no_text_whatever_was_stored_makes_a_file_fail_or_a_spreadsheet_run_it(text: str) -> None:
+    assume(not any(0xD800 <= ord(letter) < 0xE000 for letter in text))
+    plain = without_hidden(text)
+    for form in ("csv", "xlsx"):
+        cell = through(form, plain)
+        assert not isinstance(cell, Formula)
+        assert not cell.lstrip(" ").startswith(FORMULA_SIGNS)
+        assert tidy(unquote(cell)) == tidy(plain)
+    if len(plain) <= 100:
+        assert is_allowed(plain)
+
+
+@given(allowed)
+def test_a_text_that_is_allowed_loses_nothing_when_it_leaves(text: str) -> None:
+    assert without_hidden(text) == text
+
+
+@pytest.mark.parametrize("text", ["'quoted'", "'tis", "'", "a=1", "#1 of many", "it's"])
+def test_a_text_that_no_spreadsheet_minds_is_left_alone(text: str) -> None:
+    assert quote(text) == text == unquote(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a\u202eb", r"an invisible character \(U\+202E\) in the notes, at position 2"),
+        ("\r\n\x07", r"U\+0007\) in the notes, at position 2"),
+        ("a\rb", r"U\+000D"),
+        ("a\ufffe", r"U\+FFFE"),
+        ("\ud800", r"U\+D800"),
+        ("n" * (NOTES_LENGTH_MAX + 1), "2,001 characters; 2,000 is the most"),
+        ("\u4e16" * 1_500, f"4,500 bytes; a cell has at most {CELL_BYTES_MAX:,}"),
+    ],
+)
+def test_notes_that_no_list_could_bring_are_refused_by_what_is_wrong(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        check_notes(text)
+
+
+def test_notes_may_be_as_long_as_is_said_with_lines_and_letters_of_any_script() -> None:
+    check_notes("n" * NOTES_LENGTH_MAX)
+    check_notes("Zoë\r\n\tα 日本 🙂")
+
+
+def test_a_text_of_one_line_has_no_other() -> None:
+    with pytest.raises(ValueError, match=r"U\+000A\) in the name"):
+        check_text("a\nb", "name", breaks="")
+
+
+def test_a_quoted_cell_is_one_that_a_csv_reader_gets_with_its_quote() -> None:
+    written = tablib.Dataset([quote("=1+1")], headers=["notes"]).export("csv")
+    assert next(csv.DictReader(io.StringIO(written, newline="")))["notes"] == "'=1+1"
