@@ -94,10 +94,15 @@ def read_sheet(content: bytes, *, known: Iterable[str]) -> Sheet:
     return _to_sheet(records)
 
 
+def column_name(written: str) -> str:
+    """Give the name of a column as it is known, however it is written: `Address` is `address`."""
+    return written.strip().lower()
+
+
 def _to_sheet(records: Iterator[tuple[Place, Sequence[Any]]]) -> Sheet:
     """Take the first record for the names, drop blank ones, and hold the others' width against it."""
     _, first = next(records, (Place(1), ()))
-    names = ["" if cell is None else str(cell).strip(" ") for cell in first]
+    names = ["" if cell is None else str(cell).strip() for cell in first]
     while names and not names[-1]:
         # Spreadsheets write columns that only ever had a colour.
         names.pop()
@@ -181,7 +186,7 @@ def _separator(text: str, known: set[str]) -> str:
         except csv.Error:
             cells = []
         if len(cells) > 1:
-            named[separator] = sum(cell.strip(" ") in known for cell in cells)
+            named[separator] = sum(column_name(cell) in known for cell in cells)
     if not named:
         return ","
     best = max(named.values())

@@ -27,7 +27,7 @@ from chain.imports.files import FileRefused
 from chain.models import Hotkey
 from chain.network import family
 from partners.models import Partner, Wallet, own_chain
-from partners.sheets import CellError, Formula, Place, Sheet, read_sheet
+from partners.sheets import CellError, Formula, Place, Sheet, column_name, read_sheet
 from partners.texts import check_notes, check_size, check_text, quote, tidy, unquote, without_hidden
 from partners.what_if import KINDS, BookChange
 
@@ -221,8 +221,7 @@ class WalletFile(Format):
         :raises FileRefused: for what is no wallet list.
         """
         sheet = read_sheet(content, known=COLUMNS)
-        _check_headers(sheet.names)
-        dataset = ListDataset(*sheet.rows, headers=sheet.names)
+        dataset = ListDataset(*sheet.rows, headers=_columns(sheet.names))
         dataset.sheet = sheet
         return dataset
 
@@ -323,7 +322,7 @@ class WalletResource(resources.ModelResource):
     def before_import(self, dataset: Any, **kwargs: Any) -> None:
         """Refuse what is no wallet list, and load what its rows are compared with."""
         try:
-            _check_headers(dataset.headers or [])
+            _columns(dataset.headers or [])
         except FileRefused:
             dataset.wipe()
             raise
@@ -440,19 +439,27 @@ class WalletResource(resources.ModelResource):
         return "true" if wallet.is_active else "false"
 
 
-def _check_headers(headers: Sequence[str | None]) -> None:
-    names = [name or "" for name in headers]
+def _columns(headers: Sequence[str | None]) -> list[str]:
+    """Name the columns of a list as we do, however its first row spells them.
+
+    :raises FileRefused: when one is missing, unknown, or there twice.
+    """
+    spelled = [header or "" for header in headers]
+    names = [column_name(header) for header in spelled]
     if missing := [name for name in REQUIRED if name not in names]:
         raise FileRefused(
             f"The first line must name the columns; missing: {', '.join(missing)}."
             f" Known columns are {', '.join(COLUMNS)}."
         )
-    if unknown := [name for name in names if name not in COLUMNS]:
+    if unknown := [name for name in spelled if column_name(name) not in COLUMNS]:
         raise FileRefused(
             f"Unknown columns: {', '.join(repr(name[:40]) for name in unknown[:8])}. Known are {', '.join(COLUMNS)}."
         )
-    if len(set(names)) != len(names):
-        raise FileRefused("A column is named twice in the first line. Remove one of the two.")
+    for name in COLUMNS:
+        if names.count(name) > 1:
+            twice = [repr(header) for header in spelled if column_name(header) == name]
+            raise FileRefused(f"Two columns are named {name}: {' and '.join(twice[:2])}. Remove one of them.")
+    return names
 
 
 class Preview:

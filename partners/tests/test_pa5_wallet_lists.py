@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from chain.addresses import encode_address
+from chain.imports.files import FileRefused
 from chain.models import Hotkey, Network
 from partners.models import Change, Partner, Wallet
 from partners.tests.factories import address, make_partner, make_user, make_wallet
@@ -142,7 +143,7 @@ def test_pa5_every_fault_of_a_row_is_named_at_once() -> None:
     [
         (("partner", "address"), "missing: introduced_date"),
         ((*COLUMNS, "id"), "Unknown columns"),
-        ((*COLUMNS, "notes"), "named twice"),
+        ((*COLUMNS, "notes"), "Two columns are named notes: 'notes' and 'notes'"),
     ],
 )
 def test_pa5_a_file_that_is_no_wallet_list_is_refused_as_a_whole(headers: tuple[str, ...], said: str) -> None:
@@ -151,6 +152,25 @@ def test_pa5_a_file_that_is_no_wallet_list_is_refused_as_a_whole(headers: tuple[
     assert said in preview.errors[0]
     assert preview.is_refused
     assert not Wallet.objects.exists()
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_pa5_names_of_columns_are_understood_in_capitals_and_with_spaces_around(form: str) -> None:
+    make_partner()
+    names = ["Partner", " ADDRESS ", "Introduced_Date\xa0"]
+    written = tablib.Dataset(list(GOOD.values()), headers=names).export(form)
+    for content in (
+        [written] if isinstance(written, bytes) else [written.encode(), written.replace(",", ";").encode()]
+    ):
+        assert counts(load(WalletFile().create_dataset(content), dry_run=True)) == {"new": 1}
+
+
+def test_pa5_two_columns_of_one_name_are_refused_by_how_they_are_written() -> None:
+    text = "partner,Address, ADDRESS ,introduced_date\n"
+    with pytest.raises(
+        FileRefused, match="Two columns are named address: 'Address' and 'ADDRESS'. Remove one"
+    ):
+        WalletFile().create_dataset((text + "creative-builds,5,5,2025-08-01\n").encode())
 
 
 def test_pa5_the_same_list_twice_changes_nothing_and_writes_no_history() -> None:
