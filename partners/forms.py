@@ -43,6 +43,7 @@ from partners.sheets import BYTES_MAX, ROWS_MAX
 REASON_LENGTH_MAX = 500
 NETUID_MAX = 65_535
 ADDRESSES_MAX = 1_000
+WHY_MONEY_MOVES = "Say why, in a few words: money changes hands by this, and the history must show it."
 
 
 def reason_field() -> forms.CharField:
@@ -513,8 +514,6 @@ class ReasonActionForm(ActionForm):
 class WalletImportForm(ImportForm):
     """The upload of a wallet list. Whether it is CSV or XLSX is seen by what it holds."""
 
-    reason = reason_field()
-
     def __init__(self, formats: Any, resources: Any, **kwargs: Any) -> None:
         super().__init__(formats, resources, **kwargs)
         self.fields["format"] = forms.CharField(required=False, widget=forms.HiddenInput)
@@ -545,9 +544,7 @@ class ManyWalletsForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["reason"].required = True
-        self.fields["reason"].error_messages["required"] = (
-            "Say why, in a few words: money changes hands by this, and the history must show it."
-        )
+        self.fields["reason"].error_messages["required"] = WHY_MONEY_MOVES
 
 
 class ReassignForm(ManyWalletsForm):
@@ -581,6 +578,6 @@ class ReassignForm(ManyWalletsForm):
 
 
 class WalletConfirmForm(ConfirmImportForm):
-    """The confirmation of an upload, which carries the reason on."""
+    """The confirmation of an upload. Whether it needs a reason is known when it is compared with what is stored."""
 
-    reason = forms.CharField(required=False, max_length=REASON_LENGTH_MAX, widget=forms.HiddenInput)
+    reason = reason_field()

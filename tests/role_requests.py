@@ -372,7 +372,7 @@ class Requests:
     def _wallet_list(self) -> dict[str, Any]:
         content = f"partner,address,introduced_date,is_active,notes\nspare,{address(78)},2025-08-01,1,\n"
         file = SimpleUploadedFile("wallets.csv", content.encode())
-        return {"import_file": file, "format": "0", "resource": "", "reason": "Asked for"}
+        return {"import_file": file, "format": "0", "resource": ""}
 
     def _previewed_wallet_list(self, client: Client) -> dict[str, Any]:
         shown = self.root.post(reverse("admin:partners_wallet_import"), self._wallet_list())

@@ -406,7 +406,7 @@ def upload(client: Client, *lines: str) -> Any:
     text = "\n".join(["partner,address,introduced_date,is_active", *lines])
     file = SimpleUploadedFile("wallets.csv", text.encode())
     url = reverse("admin:partners_wallet_import")
-    return client.post(url, {"import_file": file, "format": "0", "resource": "", "reason": "Their list"})
+    return client.post(url, {"import_file": file, "format": "0", "resource": ""})
 
 
 def test_pa9_a_wallet_list_is_tried_from_its_preview_and_imported_from_there() -> None:
@@ -427,7 +427,11 @@ def test_pa9_a_wallet_list_is_tried_from_its_preview_and_imported_from_there() -
     assert ANN not in page
     assert "Back to the form" not in page
     assert kept() == before
-    client.post(asked.form["action"], dict(asked.form["fields"]) | {"_save": ""})
+    # It takes a wallet away, and nobody said why yet.
+    again = client.post(asked.form["action"], dict(asked.form["fields"]) | {"_save": ""})
+    assert "Say why, in a few words" in again.content.decode()
+    assert kept() == before
+    client.post(asked.form["action"], dict(asked.form["fields"]) | {"_save": "", "reason": "Their list"})
     assert Wallet.objects.get(address=OWN).partner.slug == "creative-builds"
     assert not Wallet.objects.get(address=ANN).is_active
 
@@ -455,7 +459,7 @@ def test_pa9_a_list_is_compared_as_it_would_be_after_the_import() -> None:
     client.post(url, {**confirm, "partners_wallet_what_if": ""})
     told = WhatIf.objects.get().change
     before = services.rules_now()
-    client.post(url, confirm)
+    client.post(url, confirm | {"reason": "Their list"})
     real = difference(before, services.rules_now())
 
     def plain(change: BookChange) -> Any:

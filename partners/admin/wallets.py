@@ -8,11 +8,14 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from import_export.admin import ImportExportMixin
 from import_export.formats.base_formats import CSV, XLSX
+from import_export.results import RowResult
 from import_export.tmp_storages import TempFolderStorage
 from unfold.contrib.filters.admin import RangeDateFilter, RelatedDropdownFilter
 from unfold.contrib.import_export.forms import ExportForm
@@ -38,6 +41,10 @@ class _Asked(Exception):
 
     def __init__(self, change: BookChange) -> None:
         self.change = change
+
+
+class _Unexplained(Exception):
+    """The confirmed list changes wallets that are there, and nobody said why."""
 
 
 @admin.register(Wallet)
@@ -109,11 +116,6 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
         """Make the import all or nothing."""
         return {**super().get_import_data_kwargs(**kwargs), "rollback_on_validation_errors": True}
 
-    def get_confirm_form_initial(self, request: HttpRequest, import_form: Any) -> dict[str, Any]:
-        """Carry the reason from the upload to the confirmation."""
-        initial: dict[str, Any] = super().get_confirm_form_initial(request, import_form)
-        return {**initial, "reason": import_form.cleaned_data["reason"]} if import_form else initial
-
     def get_import_formats(self) -> list[Any]:
         """Read what the file holds; exports still ask for CSV or XLSX."""
         return [WalletFile]
@@ -135,16 +137,36 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
         context = response.context_data
         context["title"] = "Import a wallet list"
         if "result" in context:
-            preview = context["preview"] = Preview(context["result"])
-            context["refused_shown"] = preview.refused[:REFUSED_SHOWN_MAX]
-            if preview.is_refused or preview.changes_nothing:
-                context.pop("confirm_form", None)
-            if preview.refused:
-                storage = TempFolderStorage()
-                storage.save(preview.refused_csv().encode("utf-8-sig"))
-                request.session[REFUSED] = storage.name
+            self._show(request, context)
         self._keep_or_remove(request, context)
         return response  # type: ignore[no-any-return]
+
+    def _show(self, request: HttpRequest, context: dict[str, Any]) -> None:
+        """Add to a page what the list would do; take the confirmation from it if there is nothing to confirm."""
+        preview = context["preview"] = Preview(context["result"])
+        context["refused_shown"] = preview.refused[:REFUSED_SHOWN_MAX]
+        if preview.is_refused or preview.changes_nothing:
+            context.pop("confirm_form", None)
+        if preview.refused:
+            storage = TempFolderStorage()
+            storage.save(preview.refused_csv().encode("utf-8-sig"))
+            request.session[REFUSED] = storage.name
+
+    def _show_again(self, request: HttpRequest, form: forms.WalletConfirmForm) -> HttpResponse:
+        """Show the preview of the file that waits once more, with what is wrong with the reason."""
+        dataset = WalletFile().create_dataset(Path(request.session[PENDING]).read_bytes())
+        result = WalletResource().import_data(dataset, dry_run=True, raise_errors=False)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Import a wallet list",
+            "opts": self.opts,
+            "media": self.media,
+            "confirm_form": form,
+            "result": result,
+        }
+        self._show(request, context)
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, self.import_template_name, context)
 
     def _keep_or_remove(self, request: HttpRequest, context: dict[str, Any]) -> None:
         """Let a file wait only if it can be confirmed, and only for the session that uploaded it."""
@@ -170,6 +192,9 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
         try:
             if request.method == "POST" and not is_shown:
                 raise FileNotFoundError
+            form = self.create_confirm_form(request)
+            if form.errors.keys() == {"reason"}:
+                return self._show_again(request, form)
             with services.recorded(actor=request.user, reason=reason_of(request)):
                 response: HttpResponse = super().process_import(request, **kwargs)
         except _Asked as asked:
@@ -177,6 +202,9 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
             change = asked.change
             title = f"Wallet list: {len(change['wallets']['put']):,} put in, {len(change['wallets']['drop']):,} taken out"
             return self.ask(request, title, change, names_of(change))
+        except _Unexplained:
+            form.add_error("reason", forms.WHY_MONEY_MOVES)
+            return self._show_again(request, form)
         except FileNotFoundError:
             # The file is removed once it was imported: a second click must not look like a failure.
             self.message_user(
@@ -191,7 +219,12 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
     def process_dataset(self, dataset: Any, form: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Import the list, or read only what it would change."""
         if not self._is_asked(request):
-            return super().process_dataset(dataset, form, request, **kwargs)
+            with transaction.atomic():
+                result = super().process_dataset(dataset, form, request, **kwargs)
+                # What was new when it was shown may be there by now.
+                if result.totals[RowResult.IMPORT_TYPE_UPDATE] and not form.cleaned_data["reason"]:
+                    raise _Unexplained
+            return result
         change, result = WalletResource().read_change(dataset)
         if Preview(result).is_refused:
             return result

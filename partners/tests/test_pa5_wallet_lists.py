@@ -168,7 +168,7 @@ def test_pa5_names_of_columns_are_understood_in_capitals_and_with_spaces_around(
 def test_pa5_two_columns_of_one_name_are_refused_by_how_they_are_written() -> None:
     text = "partner,Address, ADDRESS ,introduced_date\n"
     with pytest.raises(
-        FileRefused, match="Two columns are named address: 'Address' and 'ADDRESS'. Remove one"
+        FileRefused, match=r"Two columns are named address: 'Address' and 'ADDRESS'\. Remove one"
     ):
         WalletFile().create_dataset((text + "creative-builds,5,5,2025-08-01\n").encode())
 
@@ -279,15 +279,15 @@ def operator() -> Client:
     return client
 
 
-def upload(client: Client, text: str, reason: str = "") -> Any:
+def upload(client: Client, text: str) -> Any:
     file = SimpleUploadedFile("list.csv", text.encode(), "text/csv")
-    return client.post(
-        reverse("admin:partners_wallet_import"), {"import_file": file, "format": "0", "reason": reason}
-    )
+    return client.post(reverse("admin:partners_wallet_import"), {"import_file": file, "format": "0"})
 
 
-def confirm(client: Client, page: Any) -> Any:
-    fields = page.context["confirm_form"].initial
+def confirm(client: Client, page: Any, **values: str) -> Any:
+    """Send what the preview's form would send."""
+    form = page.context["confirm_form"]
+    fields = {field.name: field.value() or "" for field in form} | values
     return client.post(reverse("admin:partners_wallet_process_import"), fields, follow=True)
 
 
@@ -296,16 +296,64 @@ LIST = f"partner,address,introduced_date\ncreative-builds,{address(1)},2025-08-0
 
 def test_pa5_upload_preview_confirm_writes_who_and_why(operator: Client) -> None:
     make_partner()
-    page = upload(operator, LIST, reason="First list")
+    page = upload(operator, LIST)
     assert "This is a preview" in page.content.decode()
     assert not Wallet.objects.exists()
-    assert "1 new" in confirm(operator, page).content.decode()
+    assert "1 new" in confirm(operator, page, reason="First list").content.decode()
     assert "imported already" in confirm(operator, page).content.decode()
     change = Change.objects.get(kind="WALLET")
     assert (change.username, change.reason, Wallet.objects.count()) == ("olga", "First list", 1)
     again = upload(operator, LIST)
     assert "already as the list says" in again.content.decode()
     assert "confirm_form" not in again.context
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "a\0b", "x" * 501])
+def test_pa6_a_list_that_changes_wallets_is_imported_with_a_reason_only(
+    operator: Client, reason: str
+) -> None:
+    partner = make_partner()
+    stored = make_wallet(partner, 1)
+    text = (
+        "partner,address,introduced_date,is_active,notes\n"
+        f"creative-builds,{address(1)},2025-07-01,no,left\ncreative-builds,{address(2)},2025-08-01,,\n"
+    )
+    page = upload(operator, text)
+    assert "Why this change?" in page.content.decode()
+    before = Change.objects.count()
+    again = confirm(operator, page, reason=reason)
+    said = (
+        "Say why, in a few words" if not reason.strip() else ("at most 500" if len(reason) > 500 else "Null")
+    )
+    assert said in again.content.decode()
+    # The same preview, its file still waiting.
+    assert counts(again.context["preview"]) == {"new": 1, "changed": 1}
+    assert (Wallet.objects.count(), Change.objects.count()) == (1, before)
+    done = confirm(operator, again, reason="They left")
+    assert "1 new, 1 changed" in done.content.decode()
+    stored.refresh_from_db()
+    assert (stored.is_active, stored.introduced_date, stored.notes) == (False, date(2025, 7, 1), "left")
+    changed = Change.objects.get(kind="WALLET", what="update")
+    assert (changed.username, changed.reason) == ("olga", "They left")
+    history = operator.get(reverse("admin:partners_wallet_history", args=[stored.pk]))
+    assert "They left" in history.content.decode()
+
+
+def test_pa6_a_list_that_only_adds_explains_itself(operator: Client) -> None:
+    make_wallet(make_partner(), 1)
+    page = upload(operator, LIST + f"creative-builds,{address(2)},2025-08-01\n")
+    assert "1 new, 0 changed, 1 unchanged" in confirm(operator, page).content.decode()
+
+
+def test_pa6_a_wallet_added_meanwhile_that_the_list_would_change_asks_for_a_reason(operator: Client) -> None:
+    partner = make_partner()
+    page = upload(operator, LIST)
+    make_wallet(partner, 1, introduced=date(2025, 7, 1))
+    again = confirm(operator, page)
+    assert "Say why, in a few words" in again.content.decode()
+    assert Wallet.objects.get().introduced_date == date(2025, 7, 1)
+    confirm(operator, again, reason="Their list is right")
+    assert Wallet.objects.get().introduced_date == date(2025, 8, 1)
 
 
 def test_pa5_a_refused_list_cannot_be_confirmed(operator: Client) -> None:
