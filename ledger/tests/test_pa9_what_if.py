@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -22,6 +24,7 @@ from ledger.tests.test_worked_example import ANN, OWN, build_two_days, close_two
 from ledger.what_if import Difference, compare
 from partners import services
 from partners.models import Agreement, AgreementTemplate, Change, Partner, Rule, Seal, Wallet, WhatIf
+from partners.tests.factories import address
 from partners.tests.test_admin import agreement_form, wallet_form
 from partners.what_if import BookChange, apply, as_if_before, difference, is_empty, with_unknown
 
@@ -434,6 +437,139 @@ def test_pa9_a_wallet_list_is_tried_from_its_preview_and_imported_from_there() -
     client.post(asked.form["action"], dict(asked.form["fields"]) | {"_save": "", "reason": "Their list"})
     assert Wallet.objects.get(address=OWN).partner.slug == "creative-builds"
     assert not Wallet.objects.get(address=ANN).is_active
+
+
+def test_pa9_messages_that_wait_are_shown_and_those_of_what_was_not_saved_are_not() -> None:
+    close_two_days()
+    client = sign_in("operator")
+    partner = Partner.objects.get(slug="creative-builds")
+    # Its page is never looked at, so what it says waits.
+    client.post(reverse("admin:partners_wallet_add"), wallet_form(partner, 7))
+    form = wallet_form(partner, address=OWN, partners_wallet_what_if="")
+    page = client.post(reverse("admin:partners_wallet_add"), form, follow=True)
+    assert page.redirect_chain[0][0].endswith(f"/{WhatIf.objects.get().pk}/page/")
+    said = [str(message) for message in page.context["messages"]]
+    assert len(said) == 1
+    assert address(7) in said[0]
+
+
+def test_pa9_a_list_that_moves_nothing_is_told_on_its_preview_which_waits_on() -> None:
+    close_two_days()
+    client = sign_in("operator")
+    preview = upload(client, f"creative-builds,{OWN},2025-01-01,false")
+    confirm = preview.context["confirm_form"].initial
+    url = reverse("admin:partners_wallet_process_import")
+    page = client.post(url, {**confirm, "partners_wallet_what_if": ""})
+    assert "there is nothing to compare. Nothing was saved." in page.content.decode()
+    assert page.context["preview"].new_count == 1
+    client.post(url, confirm)
+    assert Wallet.objects.filter(address=OWN).exists()
+
+
+def choose(client: Client, action: str, *addresses: str, **values: Any) -> Any:
+    """Choose wallets in the list and an action in its bar."""
+    keys = Wallet.objects.filter(address__in=addresses).values_list("pk", flat=True)
+    form = {"action": action, "index": "0", "_selected_action": list(keys)}
+    return client.post(reverse("admin:partners_wallet_changelist"), form | values)
+
+
+def save(client: Client, page: str) -> None:
+    """Press the button of a comparison that saves what was tried."""
+    (form,) = [form for form in re.findall(r"<form.*?</form>", page, re.DOTALL) if "Save this change" in form]
+    fields: dict[str, list[str]] = {}
+    for name, value in re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', form):
+        fields.setdefault(name, []).append(html.unescape(value))
+    pressed = re.findall(r'<button[^>]*name="([^"]+)"[^>]*>\s*Save this', form)
+    client.post(re.findall(r'action="([^"]*)"', form)[0], fields | {name: [""] for name in pressed})
+
+
+def ask_many(client: Client, action: str, *addresses: str, **values: Any) -> Any:
+    """Fill the page that an action shows, and press What if."""
+    page = choose(client, action, *addresses)
+    assert 'name="partners_wallet_what_if"' in page.content.decode()
+    form = {"selection": page.context["selection"], "reason": "Sold", "partners_wallet_what_if": ""}
+    return choose(client, action, *addresses, **(form | values))
+
+
+@pytest.mark.parametrize("action", ["deactivate", "reactivate", "reassign"])
+def test_pa9_many_wallets_are_tried_before_they_are_switched_or_given_away(action: str) -> None:
+    close_two_days()
+    client = sign_in("operator")
+    new = Partner.objects.create(name="New", slug="new")
+    values = {"partner": new.pk, "introduced_date": "2024-12-02"} if action == "reassign" else {}
+    if action == "reactivate":
+        Wallet.objects.filter(address=ANN).update(is_active=False)
+    before = kept()
+    page = ask_many(client, action, ANN, **values)
+    asked = WhatIf.objects.get()
+    assert page.url == reverse("admin:partners_whatif_page", args=[asked.pk])
+    titles = {
+        "deactivate": "Deactivate wallets: 1",
+        "reactivate": "Reactivate wallets: 1",
+        "reassign": "Give wallets to another partner: 1 to New",
+    }
+    assert asked.title == titles[action]
+    assert kept() == before
+    told = asked.change
+    run_what_if(asked.pk)
+    page = client.get(page.url)
+    assert "Wallets now" not in page.content.decode()
+
+    # Back to the page: what was typed, nothing done.
+    fields: dict[str, Any] = {}
+    for name, value in asked.form["fields"]:
+        fields.setdefault(name, []).append(value)
+    back = client.post(asked.form["action"], fields | {"_back_to_form": ""})
+    assert back.context["form"]["reason"].value() == "Sold"
+    assert not back.context["form"].errors
+    assert kept() == before
+
+    # Saved from there, it comes to what was tried.
+    rules = services.rules_now()
+    save(client, page.content.decode())
+    assert difference(rules, services.rules_now()) == told
+    assert Change.objects.order_by("-at", "-event_id").values_list("reason", flat=True)[0] == "Sold"
+
+
+def test_pa9_of_many_wallets_what_is_lost_and_won_is_shown() -> None:
+    close_two_days()
+    client = sign_in("operator")
+    ask_many(client, "deactivate", ANN)
+    asked = WhatIf.objects.get()
+    run_what_if(asked.pk)
+    asked.refresh_from_db()
+    (row,) = [row for row in asked.result["days"][0]["rows"] if row[2] == "ALPHA" and row[5] != row[6]]
+    # What was earned the day before is still owed: floor(252 x 33 %), and floor(201 x 33 %) without the day's 51.
+    assert (row[5], row[6]) == (83, 66)
+
+
+def test_pa9_many_wallets_of_whom_none_would_change_are_told_so_on_their_page() -> None:
+    close_two_days()
+    client = sign_in("operator")
+    page = ask_many(client, "reactivate", ANN)
+    assert "there is nothing to compare. Nothing was saved." in page.content.decode()
+    assert page.context["form"]["reason"].value() == "Sold"
+    assert not WhatIf.objects.exists()
+
+
+@pytest.mark.parametrize("values", [{"reason": ""}, {"selection": "another"}])
+def test_pa9_many_wallets_are_tried_only_as_they_could_be_changed(values: dict[str, str]) -> None:
+    close_two_days()
+    client, before = sign_in("operator"), kept()
+    page = ask_many(client, "deactivate", ANN, **values)
+    assert page.status_code == 200
+    assert kept() == before
+    assert not WhatIf.objects.exists()
+
+
+@pytest.mark.parametrize("role", ["viewer", "approver"])
+def test_pa9_who_may_not_switch_wallets_may_not_try_it(role: str) -> None:
+    close_two_days()
+    shown = choose(sign_in("operator"), "deactivate", ANN).context["selection"]
+    client, before = sign_in(role, name="vera"), kept()
+    choose(client, "deactivate", ANN, selection=shown, reason="x", partners_wallet_what_if="")
+    assert kept() == before
+    assert not WhatIf.objects.exists()
 
 
 def test_pa9_a_list_is_compared_as_it_would_be_after_the_import() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.contrib import messages
@@ -108,27 +110,31 @@ class RecordedAdmin(ModelAdmin):
 
     def _try(self, request: Any, object_id: str | None, form_url: str, extra_context: Any) -> Any:
         """Save what was typed, read the rule book that it makes, take it all back, and have the difference tried."""
-        with transaction.atomic():
-            # What somebody else saves meanwhile waits, and is not taken for a part of this.
-            hold(Lock.SEAL)
-            before = services.rules_now()
+        waiting = len(messages.get_messages(request))
+        with taken_back() as change_so_far:
             response = super().changeform_view(request, object_id, form_url, extra_context)
             row = getattr(request, "saved_row", None)
-            change = difference(before, services.rules_now())
-            names = names_of(change)
+            change, names = change_so_far()
             title = f"{'New' if object_id is None else 'Changed'} {self.opts.verbose_name}: {row}"
-            # Whatever was answered: nothing that happened in here may stay.
-            transaction.set_rollback(True)
         if row is None:
             return response
-        # What the save would have said is not so.
-        list(messages.get_messages(request))
+        # What the save would have said is not so; what was said before it is.
+        for message in list(messages.get_messages(request))[:waiting]:
+            messages.add_message(request, message.level, message.message, message.extra_tags)
         return self.ask(request, title, change, names)
 
     def ask(
-        self, request: HttpRequest, title: str, change: BookChange, names: dict[str, str]
+        self,
+        request: HttpRequest,
+        title: str,
+        change: BookChange,
+        names: dict[str, str],
+        otherwise: Callable[[], HttpResponse] | None = None,
     ) -> HttpResponse:
-        """Have a change tried that this request would save, and lead to where it is shown."""
+        """Have a change tried that this request would save, and lead to where it is shown.
+
+        :param otherwise: gives the page to show when there is nothing to try; without it, the form anew.
+        """
         fields = [
             [name, value]
             for name, values in request.POST.lists()
@@ -146,7 +152,7 @@ class RecordedAdmin(ModelAdmin):
             )
         except services.Refused as error:
             self.message_user(request, f"{error} Nothing was saved.", messages.INFO)
-            return redirect(request.get_full_path())
+            return otherwise() if otherwise else redirect(request.get_full_path())
         return redirect("admin:partners_whatif_page", asked.pk)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -180,6 +186,22 @@ class RecordedAdmin(ModelAdmin):
         already = f"; {asked - done} already were" if asked > done else ""
         level = messages.SUCCESS if done else messages.INFO
         self.message_user(request, f"{what}: {done}{already}.", level)
+
+
+@contextmanager
+def taken_back() -> Iterator[Callable[[], tuple[BookChange, dict[str, str]]]]:
+    """Take back all that is saved inside; give what tells how far it changed the rule book, with `names_of` it."""
+    with transaction.atomic():
+        # What somebody else saves meanwhile waits, and is not taken for a part of this.
+        hold(Lock.SEAL)
+        before = services.rules_now()
+
+        def change_so_far() -> tuple[BookChange, dict[str, str]]:
+            change = difference(before, services.rules_now())
+            return change, names_of(change)
+
+        yield change_so_far
+        transaction.set_rollback(True)
 
 
 def names_of(change: BookChange) -> dict[str, str]:

@@ -18,7 +18,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from partners import forms, services
-from partners.admin.base import reason_of
+from partners.admin.base import BACK, reason_of, taken_back
 from partners.models import Wallet
 
 SAMPLE_MAX = 10
@@ -47,7 +47,7 @@ class ManyWallets:
         action: str,
         form_class: type[forms.ManyWalletsForm],
     ) -> HttpResponse | None:
-        """Do what was confirmed, or ask for what is missing; None leads back to the list."""
+        """Do what was confirmed, have it tried, or ask for what is missing; None leads back to the list."""
         keys = sorted(queryset.order_by().values_list("pk", flat=True))
         selection = name_selection(keys)
         shown = request.POST.get("selection")
@@ -61,8 +61,22 @@ class ManyWallets:
                 request,
                 "The wallets that your selection finds changed since this page was shown. Look again and confirm.",
             )
-        if not (form.is_valid() and is_same):
+        if not (form.is_valid() and is_same) or BACK in request.POST:
             return self._ask(request, queryset, action, selection, form)
+        if self._is_asked(request):  # type: ignore[attr-defined]
+            with taken_back() as change_so_far:
+                _apply(request, action, keys, form.cleaned_data)
+                change, names = change_so_far()
+            title = f"{TITLES[action]}: {len(keys):,}"
+            if action == "reassign":
+                title += f" to {form.cleaned_data['partner']}"
+            return self.ask(  # type: ignore[attr-defined, no-any-return]
+                request,
+                title,
+                change,
+                names,
+                lambda: self._ask(request, queryset, action, selection, form),
+            )
         done, what = _apply(request, action, keys, form.cleaned_data)
         self.report(request, len(keys), done, what)  # type: ignore[attr-defined]
         return None

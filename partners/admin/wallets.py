@@ -201,7 +201,7 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
             # The list waits on, so that it can be imported from there.
             change = asked.change
             title = f"Wallet list: {len(change['wallets']['put']):,} put in, {len(change['wallets']['drop']):,} taken out"
-            return self.ask(request, title, change, names_of(change))
+            return self.ask(request, title, change, names_of(change), lambda: self._show_again(request, form))
         except _Unexplained:
             form.add_error("reason", forms.WHY_MONEY_MOVES)
             return self._show_again(request, form)
