@@ -359,7 +359,7 @@ class WalletResource(resources.ModelResource):
             stored = getattr(instance, name)
             same = tidy(without_hidden(stored)) == value if name == "notes" else stored == value
             if value is not None and not same:
-                self._changes.append((name, str(stored), str(value)))
+                self._changes.append((name, _written(stored), _written(value)))
                 setattr(instance, name, value)
         self._collect(instance, was_active, was_introduced)
 
@@ -436,7 +436,12 @@ class WalletResource(resources.ModelResource):
 
     def dehydrate_is_active(self, wallet: Wallet) -> str:
         """Write the flag as the import reads it."""
-        return "true" if wallet.is_active else "false"
+        return _written(wallet.is_active)
+
+
+def _written(value: Any) -> str:
+    """Write a value as a list holds it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _columns(headers: Sequence[str | None]) -> list[str]:

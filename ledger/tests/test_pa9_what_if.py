@@ -516,10 +516,7 @@ def test_pa9_many_wallets_are_tried_before_they_are_switched_or_given_away(actio
     assert "Wallets now" not in page.content.decode()
 
     # Back to the page: what was typed, nothing done.
-    fields: dict[str, Any] = {}
-    for name, value in asked.form["fields"]:
-        fields.setdefault(name, []).append(value)
-    back = client.post(asked.form["action"], fields | {"_back_to_form": ""})
+    back = client.post(asked.form["action"], _many(asked.form["fields"]) | {"_back_to_form": [""]})
     assert back.context["form"]["reason"].value() == "Sold"
     assert not back.context["form"].errors
     assert kept() == before
@@ -529,6 +526,39 @@ def test_pa9_many_wallets_are_tried_before_they_are_switched_or_given_away(actio
     save(client, page.content.decode())
     assert difference(rules, services.rules_now()) == told
     assert Change.objects.order_by("-at", "-event_id").values_list("reason", flat=True)[0] == "Sold"
+
+
+@pytest.mark.parametrize("has_rule", [True, False])
+@pytest.mark.parametrize("action", ["deactivate", "reactivate", "reassign"])
+def test_pa9_of_many_wallets_of_every_kind_what_is_tried_is_what_is_saved(
+    action: str, has_rule: bool
+) -> None:
+    build_two_days()
+    client = sign_in("operator")
+    old, new = Partner.objects.get(slug="creative-builds"), make_partner("New", 5_000).partner
+    Rule.objects.filter(agreement__partner=new).update(is_active=has_rule)
+    names = [key(f"w{number}") for number in range(4)]
+    for number, name in enumerate(names):
+        Wallet.objects.create(
+            partner=(old, new)[number // 2],
+            address=name,
+            introduced_date=date(2025, 1, 1),
+            is_active=number % 2 == 0,
+        )
+    values = {"partner": new.pk, "introduced_date": "2025-01-02"} if action == "reassign" else {}
+    ask_many(client, action, *names, **values)
+    before = services.rules_now()
+    told = WhatIf.objects.get()
+    client.post(told.form["action"], _many(told.form["fields"]))
+    assert told.change == difference(before, services.rules_now())
+    assert not is_empty(told.change)
+
+
+def _many(pairs: list[list[str]]) -> dict[str, list[str]]:
+    fields: dict[str, list[str]] = {}
+    for name, value in pairs:
+        fields.setdefault(name, []).append(value)
+    return fields
 
 
 def test_pa9_of_many_wallets_what_is_lost_and_won_is_shown() -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
@@ -111,11 +110,17 @@ class RecordedAdmin(ModelAdmin):
     def _try(self, request: Any, object_id: str | None, form_url: str, extra_context: Any) -> Any:
         """Save what was typed, read the rule book that it makes, take it all back, and have the difference tried."""
         waiting = len(messages.get_messages(request))
-        with taken_back() as change_so_far:
+        with transaction.atomic():
+            # What somebody else saves meanwhile waits, and is not taken for a part of this.
+            hold(Lock.SEAL)
+            before = services.rules_now()
             response = super().changeform_view(request, object_id, form_url, extra_context)
             row = getattr(request, "saved_row", None)
-            change, names = change_so_far()
+            change = difference(before, services.rules_now())
+            names = names_of(change)
             title = f"{'New' if object_id is None else 'Changed'} {self.opts.verbose_name}: {row}"
+            # Whatever was answered: nothing that happened in here may stay.
+            transaction.set_rollback(True)
         if row is None:
             return response
         # What the save would have said is not so; what was said before it is.
@@ -186,22 +191,6 @@ class RecordedAdmin(ModelAdmin):
         already = f"; {asked - done} already were" if asked > done else ""
         level = messages.SUCCESS if done else messages.INFO
         self.message_user(request, f"{what}: {done}{already}.", level)
-
-
-@contextmanager
-def taken_back() -> Iterator[Callable[[], tuple[BookChange, dict[str, str]]]]:
-    """Take back all that is saved inside; give what tells how far it changed the rule book, with `names_of` it."""
-    with transaction.atomic():
-        # What somebody else saves meanwhile waits, and is not taken for a part of this.
-        hold(Lock.SEAL)
-        before = services.rules_now()
-
-        def change_so_far() -> tuple[BookChange, dict[str, str]]:
-            change = difference(before, services.rules_now())
-            return change, names_of(change)
-
-        yield change_so_far
-        transaction.set_rollback(True)
 
 
 def names_of(change: BookChange) -> dict[str, str]:

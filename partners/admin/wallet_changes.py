@@ -18,8 +18,9 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from partners import forms, services
-from partners.admin.base import BACK, reason_of, taken_back
+from partners.admin.base import BACK, names_of, reason_of
 from partners.models import Wallet
+from partners.what_if import BookChange, difference
 
 SAMPLE_MAX = 10
 PARTNERS_SHOWN_MAX = 20
@@ -64,17 +65,13 @@ class ManyWallets:
         if not (form.is_valid() and is_same) or BACK in request.POST:
             return self._ask(request, queryset, action, selection, form)
         if self._is_asked(request):  # type: ignore[attr-defined]
-            with taken_back() as change_so_far:
-                _apply(request, action, keys, form.cleaned_data)
-                change, names = change_so_far()
-            title = f"{TITLES[action]}: {len(keys):,}"
-            if action == "reassign":
-                title += f" to {form.cleaned_data['partner']}"
+            change = _would_change(action, keys, form.cleaned_data)
+            whom = f" to {form.cleaned_data['partner']}" if action == "reassign" else ""
             return self.ask(  # type: ignore[attr-defined, no-any-return]
                 request,
-                title,
+                f"{TITLES[action]}: {len(keys):,}{whom}",
                 change,
-                names,
+                names_of(change),
                 lambda: self._ask(request, queryset, action, selection, form),
             )
         done, what = _apply(request, action, keys, form.cleaned_data)
@@ -143,3 +140,27 @@ def _apply(request: HttpRequest, action: str, keys: list[int], values: dict[str,
         actor=request.user, wallet_ids=keys, is_active=is_active, reason=values["reason"]
     )
     return done, f"Wallets now {'active' if is_active else 'inactive'}"
+
+
+def _would_change(action: str, keys: list[int], values: dict[str, Any]) -> BookChange:
+    """Say what `_apply` would change of the rule book. It is worked out and not tried: that writes a history by rows."""
+    before = services.rules_now()
+    there = {row["id"]: row for row in before["wallets"]}
+    for wallet in Wallet.objects.filter(pk__in=keys):
+        row = {
+            "id": wallet.pk,
+            "partner": wallet.partner_id,
+            "address": wallet.address,
+            "introduced_date": wallet.introduced_date.isoformat(),
+        }
+        if action == "deactivate":
+            there.pop(wallet.pk, None)
+        elif action == "reactivate":
+            there[wallet.pk] = row
+        elif wallet.partner_id != values["partner"].pk:
+            day = values["introduced_date"].isoformat()
+            there[wallet.pk] = row | {"partner": values["partner"].pk, "introduced_date": day}
+    # The others' wallets find nothing, so the book leaves them out.
+    partners = {row["partner"] for row in before["agreements"]}
+    wallets = [row for row in there.values() if row["partner"] in partners]
+    return difference(before, before | {"wallets": wallets})

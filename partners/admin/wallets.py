@@ -147,6 +147,8 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
         context["refused_shown"] = preview.refused[:REFUSED_SHOWN_MAX]
         if preview.is_refused or preview.changes_nothing:
             context.pop("confirm_form", None)
+        elif preview.changed_count:
+            context["confirm_form"].fields["reason"].required = True
         if preview.refused:
             storage = TempFolderStorage()
             storage.save(preview.refused_csv().encode("utf-8-sig"))
