@@ -37,7 +37,7 @@ def client() -> Client:
 
 def upload(client: Client, content: bytes) -> Any:
     file = SimpleUploadedFile("list.csv", content, "text/csv")
-    return client.post(reverse("admin:partners_wallet_import"), {"import_file": file})
+    return client.post(reverse("admin:partners_wallet_import"), {"import_file": file, "format": "0"})
 
 
 def stored() -> tuple[int, int]:

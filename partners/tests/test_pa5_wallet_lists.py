@@ -501,7 +501,7 @@ def test_pa5_an_export_by_the_page_is_imported_by_the_page_and_changes_nothing(
     before = Change.objects.count()
     answer = operator.post(reverse("admin:partners_wallet_export"), {"format": form, "resource": "0"})
     file = SimpleUploadedFile("list", answer.content)
-    page = operator.post(reverse("admin:partners_wallet_import"), {"import_file": file, "reason": ""})
+    page = operator.post(reverse("admin:partners_wallet_import"), {"import_file": file, "format": "0"})
     assert page.context["preview"].counts == [
         *(("new", 0), ("changed", 0), ("unchanged", 7), ("refused", 0)),
     ]

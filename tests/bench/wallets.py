@@ -95,7 +95,7 @@ def as_xlsx(partner: Partner, block: int) -> bytes:
 def load(client: Client, content: bytes) -> None:
     """Upload, look and confirm, as a person does."""
     file = SimpleUploadedFile("list", content)
-    shown = client.post(reverse("admin:partners_wallet_import"), {"import_file": file})
+    shown = client.post(reverse("admin:partners_wallet_import"), {"import_file": file, "format": "0"})
     form = shown.content.decode().split('name="import_file_name" value="', 1)[1]
     fields = {"import_file_name": form.split('"', 1)[0], "original_file_name": "list", "format": "0"}
     client.post(reverse("admin:partners_wallet_process_import"), {**fields, "reason": "bench"})
