@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("partners", "0011_payout_addresses"),
+        ("partners", "0013_sealed_columns"),
     ]
 
     operations = [
