@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from partners.rates import Basis
+from partners.texts import quote
 
 CSV_COLUMNS = (
     "partner",
@@ -25,8 +26,6 @@ CSV_COLUMNS = (
     "commission_rao",
     "content_hash",
 )
-# A spreadsheet takes a cell that starts with one of these for a formula; the last four are full-width forms.
-_FORMULA_STARTS = (*"=+-@\t\r\n\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +144,7 @@ class Statement:
 def write_csv(rows: list[tuple[str | int | None, ...]]) -> str:
     """Write rows as CSV (RFC 4180); text that a spreadsheet would run is quoted, numbers stay numbers."""
     out = io.StringIO()
-    csv.writer(out).writerows([[_safe(cell) for cell in row] for row in rows])
+    csv.writer(out).writerows(
+        [[quote(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    )
     return out.getvalue()
-
-
-def _safe(cell: str | int | None) -> str | int | None:
-    return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA_STARTS) else cell
