@@ -1,4 +1,5 @@
-"""A list of the admin whose address filters by what cannot be, as a zero byte, is shown without it and says so.
+"""A list of the admin whose address filters by what cannot be, as a zero byte, is shown without it and says so; any other
+page whose address holds a zero byte answers 400.
 
 Django does so for what it sees itself; what only the database refuses would be an error of ours.
 """
@@ -16,6 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.views.defaults import bad_request
 
 logger = logging.getLogger(__name__)
 # What the database, its driver and Django's lookups answer to such a value, found by trying them all.
@@ -45,10 +47,13 @@ class LeaveOutBadFilters:
         name, _, view = (match.view_name if match else "").rpartition("_")
         is_filtered = request.method == "GET" and request.GET and ERROR_FLAG not in request.GET
         is_list = name.startswith("admin:") and view in ("changelist", "csv")
-        if not (is_list and is_filtered and isinstance(exception, _REFUSALS)):
-            return None
-        logger.warning("admin.filter_refused", exc_info=exception)
-        return redirect(f"{reverse(f'{name}_changelist')}?{ERROR_FLAG}=1")
+        if is_list and is_filtered and isinstance(exception, _REFUSALS):
+            logger.warning("admin.filter_refused", exc_info=exception)
+            return redirect(f"{reverse(f'{name}_changelist')}?{ERROR_FLAG}=1")
+        if any("\0" in value for _, values in request.GET.lists() for value in values):
+            logger.warning("admin.zero_byte", exc_info=exception)
+            return bad_request(request, exception)
+        return None
 
     def process_template_response(self, request: HttpRequest, response: TemplateResponse) -> TemplateResponse:
         """Say why the list is not filtered, whoever left the filter out."""

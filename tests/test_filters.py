@@ -98,3 +98,23 @@ def test_threat12_a_list_that_fails_for_another_reason_still_fails(root: Client)
         with transaction.atomic():
             assert root.get(address(Partner) + query).status_code == 500
             transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "autocomplete/?app_label=partners&model_name=agreement&field_name=partner&term=%00",
+        "partners/agreement/add/?partner=%00",
+    ],
+)
+def test_threat12_a_zero_byte_in_the_address_of_any_page_is_a_bad_request(root: Client, path: str) -> None:
+    with transaction.atomic():
+        assert root.get(f"/admin/{path}").status_code == 400
+        transaction.set_rollback(True)
+
+
+def test_threat12_an_action_on_a_list_whose_address_holds_a_zero_byte_is_a_bad_request(root: Client) -> None:
+    with transaction.atomic():
+        sent = {"action": "export_admin_action", "_selected_action": ["1"], "index": "0"}
+        assert root.post("/admin/partners/rule/?kind__exact=%00", sent).status_code == 400
+        transaction.set_rollback(True)
