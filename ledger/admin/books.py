@@ -19,6 +19,7 @@ from ledger.admin.base import LedgerAdmin
 from ledger.admin.views import BlockPage
 from ledger.display import rate_html, take_html
 from ledger.models import Account, Attribution, CommissionLine, DelegationWinner, Entry, Posting
+from partners.rates import Basis
 
 
 @admin.register(Attribution)
@@ -144,7 +145,8 @@ class CommissionLineAdmin(LedgerAdmin):
 
     @display(description="Rate", ordering="rate_bps")
     def rate(self, row: CommissionLine) -> Any:
-        return rate_html(row.rate_bps)
+        of = " of gross" if row.basis == Basis.GROSS else ""
+        return format_html("{}{}", rate_html(row.rate_bps), of)
 
     @display(description="Commission", ordering="commission_rao")
     def commission(self, row: CommissionLine) -> Any:

@@ -127,7 +127,9 @@ def test_le7_statements_name_the_basis_where_it_is_not_the_take(admin_client: Cl
     other = statement(Partner.objects.get(slug="creative-builds"), period)
     assert "basis" not in other.to_json() + other.to_csv()
     page = admin_client.get(reverse("admin:ledger_statement", args=[period.key, "talisman"])).content.decode()
-    assert page.count("of gross</td>") == 2
+    assert page.count(" of gross</span>") == 2
+    lines = admin_client.get(reverse("admin:ledger_commissionline_changelist")).content.decode()
+    assert lines.count(" of gross") == 3
     assert "It never pays more than the take." in page
 
 
