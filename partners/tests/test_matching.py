@@ -271,8 +271,13 @@ def test_pa1_named_comes_before_tagged_and_tagged_before_all_whatever_the_priori
     ranks = {"WALLET": 0, "MEMO": 1}
     alone = {rule.id: RuleBook(agreements, [rule], wallets).winner(what) for rule in rules}
     claims = [rule for rule in rules if alone[rule.id] is not None]
-    first = min(claims, key=lambda rule: (ranks.get(rule.kind, 2), rule.priority, rule.id), default=None)
-    assert RuleBook(*rows).winner(what) == (alone[first.id] if first else None)
+    claims.sort(key=lambda rule: (ranks.get(rule.kind, 2), rule.priority, rule.id))
+    winner = RuleBook(*rows).winner(what)
+    assert (winner is None) == (not claims)
+    if winner is not None:
+        first, *others = [rule.id for rule in claims]
+        assert winner.outranked == tuple(others)
+        assert replace(winner, outranked=()) == alone[first]
 
 
 @pytest.mark.parametrize(
