@@ -111,7 +111,7 @@ def _explain_yield(
 
 def _delegation(source: Yield, block: Block, coldkey: str) -> Delegation:
     pool = source.hotkey, source.netuid, source.side
-    return Delegation(coldkey, *pool, block.number, block.timestamp, is_child=bool(source.is_child))
+    return Delegation(coldkey, *pool, block.number, block.timestamp, is_child=source.is_child)
 
 
 def as_dict(explanation: Explanation) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time
+from datetime import date, datetime, time
 from itertools import pairwise
 from typing import Any
 
@@ -391,7 +391,7 @@ class AgreementForm(AgreementInlineForm):
         required=False,
         help_text=format_lazy(
             "In {}, by months of UTC. All commission of the partner counts, also what other terms paid. Empty: no limit."
-            " What is beyond is not owed later.",
+            " What is beyond is not owed later. Alpha that was earned before is held to what held then.",
             UNIT,
         ),
     )
@@ -484,6 +484,13 @@ class WalletForm(ReasonForm):
     class Meta:
         model = Wallet
         fields = ("partner", "chain", "address", "introduced_date", "is_active", "notes")
+
+    def clean_introduced_date(self) -> date:
+        """Refuse a day to come, as lists do."""
+        day: date = self.cleaned_data["introduced_date"]
+        if "introduced_date" in self.changed_data and day > timezone.now().date():
+            raise ValidationError("This day is in the future. A wallet is introduced today or earlier.")
+        return day
 
     def clean(self) -> dict[str, Any]:
         """Ask why, when a wallet changes hands."""

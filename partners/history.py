@@ -64,6 +64,11 @@ class Entry:
         return "; ".join(f"{field.label}: {field.before} → {field.after}" for field in self.fields)
 
 
+def is_kept(row: models.Model) -> bool:
+    """Tell whether rows of this kind have a history."""
+    return type(row) in _KIND_OF
+
+
 def changes_of(row: Partner | Agreement | Rule | Wallet | PayoutAddress) -> QuerySet[Change]:
     """List the changes of one row; for a partner or an agreement those of what hangs on it too.
 

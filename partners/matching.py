@@ -69,7 +69,7 @@ class Delegation:
     """Stake of one coldkey at one block; `at` is that block's time, with a time zone.
 
     `tag` is the text of the remark under which it came, empty where none; `history` the wallet's, where it is known;
-    `is_child` says that the hotkey was a child key.
+    `is_child` says that the hotkey was a child key, None that it was not read.
     """
 
     coldkey: str
@@ -80,11 +80,11 @@ class Delegation:
     at: datetime
     tag: bytes = b""
     history: History | None = None
-    is_child: bool = False
+    is_child: bool | None = False
 
     def is_of(self, side: str) -> bool:
         """Tell whether it is stake of this side, or of a child key."""
-        return self.is_child if side == CHILD else self.side == side
+        return bool(self.is_child) if side == CHILD else self.side == side
 
     def __post_init__(self) -> None:
         if self.at.tzinfo is None:
@@ -423,7 +423,8 @@ def _refusal(
             f"The rule of {_named(agreement)} applies from block {rule.applies_from_block:,} on.",
         )
     if not agreement.covers(delegation):
-        return Reason.OUT_OF_SCOPE, f"{_named(agreement)} does not cover this subnet, hotkey or side."
+        text = f"{_named(agreement)} does not cover this subnet, hotkey or side."
+        return Reason.OUT_OF_SCOPE, text + _of_child(delegation, CHILD in agreement.sides)
     if agreement.excludes(delegation):
         return Reason.EXCLUDED, f"{_named(agreement)} leaves out this wallet or subnet."
     if rule.kind == RuleKind.MEMO and not rule.matches(delegation.tag):
@@ -433,7 +434,8 @@ def _refusal(
         return Reason.OTHER_SUBNET, f"The rule of {_named(agreement)} is for subnet {rule.netuid}."
     if rule.kind == RuleKind.SIDE and not delegation.is_of(rule.side):
         of = "stake on child hotkeys" if rule.side == CHILD else f"{rule.side.lower()} stake"
-        return Reason.OTHER_SIDE, f"The rule of {_named(agreement)} is for {of}."
+        text = f"The rule of {_named(agreement)} is for {of}."
+        return Reason.OTHER_SIDE, text + _of_child(delegation, rule.side == CHILD)
     if by_wallet and wallet is not None:
         if not wallet.is_active:
             return Reason.WALLET_INACTIVE, f"{name} lists this address, but the wallet is inactive."
@@ -443,6 +445,15 @@ def _refusal(
                 f"{name} lists this address from {wallet.introduced_date.isoformat()} 00:00 UTC on.",
             )
     return _not_new(agreement, rule, wallet, delegation) if agreement.new_delegators_only else None
+
+
+def _of_child(delegation: Delegation, is_asked: bool) -> str:
+    """Add what is known of the hotkey as a child key where terms ask for it."""
+    if not is_asked or delegation.is_child:
+        return ""
+    if delegation.is_child is None:
+        return " Whether the hotkey was a child key at this block was not read."
+    return " The hotkey was no child key at this block."
 
 
 def _not_new(

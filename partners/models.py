@@ -219,7 +219,7 @@ class PayoutAddressQuerySet(models.QuerySet["PayoutAddress"]):
 class PayoutAddress(models.Model):
     """One version of the address a partner is paid to (PA10): requested, announced, approved by another, cooled off.
 
-    A trigger (migration 0007) sets every time from the database's clock, lets a version move forward only and holds its
+    A trigger (migration 0011) sets every time from the database's clock, lets a version move forward only and holds its
     content still. The version in force is the approved one that took effect last.
     """
 

@@ -3,7 +3,7 @@
 Whoever wants somebody else's payouts changes the address, and first the contact who would hear of it. So a request is
 announced to everybody who was the partner's contact in the last 30 days, another person than the one who asked must approve
 it, and it takes effect a cooling-off time after that, by the clock of the database. From the request until then nothing is
-paid to the partner. The database holds each of these rules itself (migration 0007); superusers are no exception.
+paid to the partner. The database holds each of these rules itself (migration 0011); superusers are no exception.
 """
 
 from __future__ import annotations

@@ -17,15 +17,10 @@ FORMULA_SIGNS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 _HARMFUL = re.compile(
     rf"[' ]*(?:[{re.escape(''.join(FORMULA_SIGNS))}]|#(?:NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A)\Z)"
 )
-# Characters that make a text read otherwise than it is: direction marks, zero width, byte order.
-_INVISIBLE = {
-    chr(0x061C),
-    chr(0x2060),
-    chr(0xFEFF),
-    *map(chr, range(0x200B, 0x2010)),
-    *map(chr, range(0x202A, 0x202F)),
-    *map(chr, range(0x2066, 0x206A)),
-}
+# Marks and letters that show nothing, beside all that Unicode itself calls a format or a separator of lines.
+_BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+_HAS_BLANK = re.compile(f"[{_BLANK}]")
+_HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def check_text(text: str, what: str, *, breaks: str = "\n\t") -> None:
@@ -35,7 +30,7 @@ def check_text(text: str, what: str, *, breaks: str = "\n\t") -> None:
     :param breaks: the control characters that may be in it.
     :raises ValueError: naming the first such character and its position.
     """
-    if text.isprintable():
+    if text.isprintable() and not _HAS_BLANK.search(text):
         return
     for position, letter in enumerate(text.replace("\r\n", "\n"), 1):
         if letter not in breaks and _is_hidden(letter):
@@ -74,7 +69,7 @@ def tidy(text: str) -> str:
 def without_hidden(text: str) -> str:
     """Leave out of a text that was stored before it was checked what it may not hold."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if text.isprintable():
+    if text.isprintable() and not _HAS_BLANK.search(text):
         return text
     return "".join(letter for letter in text if letter in "\n\t" or not _is_hidden(letter))
 
@@ -92,5 +87,7 @@ def unquote(text: str) -> str:
 def _is_hidden(letter: str) -> bool:
     # The last two of each plane are no characters: XML cannot hold them.
     return (
-        letter in _INVISIBLE or unicodedata.category(letter) in {"Cc", "Cs"} or ord(letter) & 0xFFFE == 0xFFFE
+        letter in _BLANK
+        or unicodedata.category(letter) in _HIDDEN_CATEGORIES
+        or ord(letter) & 0xFFFE == 0xFFFE
     )

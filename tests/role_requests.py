@@ -27,6 +27,7 @@ from ledger.admin.imports import PENDING
 from ledger.models import CommissionLine, Period
 from partners.admin.wallet_changes import name_selection
 from partners.admin.wallets import PENDING as WAITING_LIST
+from partners.admin.wallets import SHOWN as SHOWN_LIST
 from partners.models import (
     Agreement,
     AgreementTemplate,
@@ -245,8 +246,9 @@ class Requests:
             elif name in ("enable_tasks", "disable_tasks"):
                 rows.update(enabled=name == "disable_tasks")
             confirmed = {"post": "yes"} if name == "delete_selected" else {}
-            if model is Wallet:
-                confirmed = {"selection": name_selection([row.pk]), "introduced_date": "2025-08-01"}
+            if isinstance(row, Wallet):
+                selection = name_selection([(row.pk, row.partner_id, name != "reactivate")])
+                confirmed = {"selection": selection, "introduced_date": "2025-08-01"}
                 confirmed |= {"partner": str(self.spare.pk)}
             return {"action": name, "_selected_action": [row.pk], "reason": "Asked for", **confirmed}
 
@@ -378,7 +380,8 @@ class Requests:
         shown = self.root.post(reverse("admin:partners_wallet_import"), self._wallet_list())
         # Only the session that was shown the preview may confirm it.
         session = client.session
-        session[WAITING_LIST] = self.root.session[WAITING_LIST]
+        for name in (WAITING_LIST, SHOWN_LIST):
+            session[name] = self.root.session[name]
         session.save()
         client.cookies[settings.SESSION_COOKIE_NAME] = session.session_key or ""
         return dict(shown.context["confirm_form"].initial)

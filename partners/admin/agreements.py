@@ -300,6 +300,8 @@ class RuleAdmin(OwnSides, RecordedAdmin):
         self._set_active(request, queryset, True)
 
     def _set_active(self, request: HttpRequest, queryset: QuerySet[Rule], is_active: bool) -> None:
+        if not self.is_explained(request):
+            return
         keys = list(queryset.values_list("pk", flat=True))
         done = services.set_rules_active(
             actor=request.user, rule_ids=keys, is_active=is_active, reason=reason_of(request)

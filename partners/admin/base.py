@@ -25,6 +25,7 @@ from partners.what_if import BookChange, difference, partners_of
 
 logger = logging.getLogger(__name__)
 ENTRIES_PER_PAGE = 50
+OVERTAKEN_SHOWN_MAX = 5
 # The name of the button that leads from a comparison back to the form.
 BACK = "_back_to_form"
 
@@ -46,6 +47,7 @@ class RecordedAdmin(ModelAdmin):
     action_form = forms.ReasonActionForm
     # Offers to try what was typed on closed days before it is saved (PA9).
     asks_what_if = False
+    change_form_before_template = "admin/partners/seen.html"
     actions_submit_line = ("what_if",)
     # Says on an empty list what to do first (templates/unfold/helpers/empty_results.html).
     empty_title = ""
@@ -65,7 +67,8 @@ class RecordedAdmin(ModelAdmin):
                 "actions_submit_line": self.get_actions_submit_line(request),
             }
         try:
-            with services.recorded(actor=request.user, reason=reason_of(request)):
+            with services.recorded(actor=request.user, reason=reason_of(request)), transaction.atomic():
+                extra_context = {**(extra_context or {}), "seen": self._look(request, object_id)}
                 if self._is_asked(request):
                     return self._try(request, object_id, form_url, extra_context)
                 return super().changeform_view(request, object_id, form_url, extra_context)
@@ -79,6 +82,30 @@ class RecordedAdmin(ModelAdmin):
                 messages.ERROR,
             )
             return redirect(request.get_full_path())
+
+    def _look(self, request: HttpRequest, object_id: str | None) -> int | None:
+        """Count the changes of the row, for the page to remember. What was typed on a page that knows fewer is not saved,
+        but shown again with what somebody else saved since."""
+        row = self.get_object(request, unquote(object_id)) if object_id is not None else None
+        if row is None or not history.is_kept(row):
+            return None
+        if request.method == "POST":
+            # Whoever saves now waits, so that nothing comes between looking and saving.
+            hold(Lock.SEAL)
+        changes = history.changes_of(row)
+        now = changes.count()
+        seen = request.POST.get("seen", "")
+        if request.method == "POST" and seen.isascii() and seen.isdecimal() and seen != str(now):
+            request.is_overtaken = True  # type: ignore[attr-defined]
+            since = history.describe(list(changes[: min(max(now - int(seen[:9]), 1), OVERTAKEN_SHOWN_MAX)]))
+            said = "; ".join(f"{entry.who}: {entry.summary or 'added'}" for entry in since)
+            self.message_user(
+                request,
+                f"Nothing was saved: since you opened this page, it was changed ({said}). Below is what you typed. "
+                "Put in what shall stay of it, then save again.",
+                messages.WARNING,
+            )
+        return now
 
     @action(description="What if", icon="difference")
     def what_if(self, request: HttpRequest, obj: Any) -> None:
@@ -96,7 +123,8 @@ class RecordedAdmin(ModelAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """Show what was typed once more, without saving it, to those who come back from a comparison."""
         form = super().get_form(request, obj, change, **kwargs)
-        return type(form.__name__, (_Unsaved, form), {}) if BACK in request.POST else form
+        is_shown_again = BACK in request.POST or getattr(request, "is_overtaken", False)
+        return type(form.__name__, (_Unsaved, form), {}) if is_shown_again else form
 
     def save_model(self, request: Any, obj: Any, form: Any, change: Any) -> None:
         """Save, and remember what was saved for the title of a comparison."""
@@ -186,6 +214,17 @@ class RecordedAdmin(ModelAdmin):
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/partners/history.html", context)
+
+    def is_explained(self, request: HttpRequest) -> bool:
+        """Tell whether an action on many rows says why; else ask for it."""
+        if reason_of(request):
+            return True
+        self.message_user(
+            request,
+            f"Nothing was changed. {forms.WHY_MONEY_MOVES} The field is beside the action.",
+            messages.ERROR,
+        )
+        return False
 
     def report(self, request: HttpRequest, asked: int, done: int, what: str) -> None:
         already = f"; {asked - done} already were" if asked > done else ""

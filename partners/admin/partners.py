@@ -133,6 +133,8 @@ class PartnerAdmin(AgreementSaving, RecordedAdmin):
         self._set_status(request, queryset, Partner.Status.ACTIVE)
 
     def _set_status(self, request: HttpRequest, queryset: QuerySet[Partner], status: Partner.Status) -> None:
+        if not self.is_explained(request):
+            return
         keys = list(queryset.values_list("pk", flat=True))
         done = services.set_partners_status(
             actor=request.user, partner_ids=keys, status=status, reason=reason_of(request)

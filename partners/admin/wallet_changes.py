@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from itertools import chain
 from typing import Any
 
 from django.contrib import admin, messages
@@ -49,8 +50,8 @@ class ManyWallets:
         form_class: type[forms.ManyWalletsForm],
     ) -> HttpResponse | None:
         """Do what was confirmed, have it tried, or ask for what is missing; None leads back to the list."""
-        keys = sorted(queryset.order_by().values_list("pk", flat=True))
-        selection = name_selection(keys)
+        found = sorted(queryset.order_by().values_list("pk", "partner_id", "is_active"))
+        keys, selection = [pk for pk, _, _ in found], name_selection(found)
         shown = request.POST.get("selection")
         if shown is None:
             initial = {"reason": reason_of(request), "introduced_date": timezone.now().date()}
@@ -112,9 +113,9 @@ class ManyWallets:
         return TemplateResponse(request, "admin/partners/wallet/change_many.html", context)
 
 
-def name_selection(keys: list[int]) -> str:
-    """Name wallets by the digest of their sorted keys, so that a confirmation means those that were shown."""
-    return hashlib.sha256(array("q", keys).tobytes()).hexdigest()
+def name_selection(found: list[tuple[int, int, bool]]) -> str:
+    """Name wallets by the digest of their sorted (key, partner, active), so that a confirmation means what was shown."""
+    return hashlib.sha256(array("q", chain.from_iterable(found)).tobytes()).hexdigest()
 
 
 TITLES = {

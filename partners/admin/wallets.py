@@ -32,7 +32,7 @@ from partners.what_if import BookChange
 
 logger = logging.getLogger(__name__)
 # What waits in the session: the file that may be confirmed, or the refused rows that may be downloaded.
-PENDING, REFUSED = "wallet_list", "wallet_list_refused"
+PENDING, REFUSED, SHOWN = "wallet_list", "wallet_list_refused", "wallet_list_shown"
 REFUSED_SHOWN_MAX = 200
 
 
@@ -43,8 +43,17 @@ class _Asked(Exception):
         self.change = change
 
 
+class _Overtaken(Exception):
+    """The confirmed list would do something else by now than its preview showed."""
+
+
 class _Unexplained(Exception):
     """The confirmed list changes wallets that are there, and nobody said why."""
+
+
+def _totals(result: Any) -> dict[str, int]:
+    """How many rows of a list are new, changed and unchanged."""
+    return {name: count for name, count in result.totals.items() if count}
 
 
 @admin.register(Wallet)
@@ -149,6 +158,7 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
             context.pop("confirm_form", None)
         elif preview.changed_count:
             context["confirm_form"].fields["reason"].required = True
+        request.session[SHOWN] = _totals(context["result"])
         if preview.refused:
             storage = TempFolderStorage()
             storage.save(preview.refused_csv().encode("utf-8-sig"))
@@ -181,6 +191,7 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
 
     def _forget(self, request: HttpRequest) -> None:
         """Remove what waits of an earlier upload."""
+        request.session.pop(SHOWN, None)
         for key in (PENDING, REFUSED):
             if name := request.session.pop(key, None):
                 Path(name).unlink(missing_ok=True)
@@ -204,6 +215,13 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
             change = asked.change
             title = f"Wallet list: {len(change['wallets']['put']):,} put in, {len(change['wallets']['drop']):,} taken out"
             return self.ask(request, title, change, names_of(change), lambda: self._show_again(request, form))
+        except _Overtaken:
+            self.message_user(
+                request,
+                "Nothing was imported: somebody changed wallets since you saw this preview. It is shown as it is now.",
+                messages.WARNING,
+            )
+            return self._show_again(request, form)
         except _Unexplained:
             form.add_error("reason", forms.WHY_MONEY_MOVES)
             return self._show_again(request, form)
@@ -223,6 +241,8 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
         if not self._is_asked(request):
             with transaction.atomic():
                 result = super().process_dataset(dataset, form, request, **kwargs)
+                if not Preview(result).is_refused and _totals(result) != request.session.get(SHOWN):
+                    raise _Overtaken
                 # What was new when it was shown may be there by now.
                 if result.totals[RowResult.IMPORT_TYPE_UPDATE] and not form.cleaned_data["reason"]:
                     raise _Unexplained

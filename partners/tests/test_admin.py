@@ -366,7 +366,10 @@ def every_write(partner: Partner) -> list[tuple[str, dict[str, Any]]]:
     def action(name: str, pk: Any) -> dict[str, Any]:
         return {"action": name, "_selected_action": [pk], "index": "0"}
 
-    confirmed = {"selection": name_selection([wallet.pk]), "reason": "r"}
+    confirmed = {
+        "selection": name_selection([(wallet.pk, wallet.partner_id, wallet.is_active)]),
+        "reason": "r",
+    }
     reassigned = {"partner": partner.pk, "introduced_date": "2025-08-02"}
     rule_form = {"agreement": agreement.pk, "kind": "WALLET", "priority": 1, "applies_from_block": 5}
     kept_agreement = {"agreements-TOTAL_FORMS": "1", "agreements-INITIAL_FORMS": "1"}
@@ -375,12 +378,12 @@ def every_write(partner: Partner) -> list[tuple[str, dict[str, Any]]]:
         (url("partner_add"), partner_form(name="X", slug="x")),
         (url("partner_change", partner.pk), partner_form(name="Y", reason="r")),
         (url("partner_change", partner.pk), partner_form(reason="r") | kept_agreement),
-        (url("partner_changelist"), action("pause", partner.pk)),
+        (url("partner_changelist"), action("pause", partner.pk) | {"reason": "r"}),
         (url("agreement_add"), agreement_form(other)),
         (url("agreement_change", agreement.pk), agreement_form(partner, rate="99 %", reason="r")),
         (url("rule_add"), rule_form),
         (url("rule_change", rule.pk), rule_form | {"is_active": "on", "reason": "r"}),
-        (url("rule_changelist"), action("deactivate", rule.pk)),
+        (url("rule_changelist"), action("deactivate", rule.pk) | {"reason": "r"}),
         (url("wallet_add"), wallet_form(partner, 4)),
         (url("wallet_change", wallet.pk), wallet_form(other, reason="mine now")),
         (url("wallet_changelist"), action("deactivate", wallet.pk) | confirmed),
@@ -430,6 +433,9 @@ def test_the_same_writes_do_change_something_with_the_right(db: None) -> None:
     without_effect = []
     for url, form in writes:
         before = everything()
+        if "selection" in form:
+            wallets = Wallet.objects.filter(pk__in=form["_selected_action"])
+            form["selection"] = name_selection(list(wallets.values_list("pk", "partner_id", "is_active")))
         client.post(url, form)
         if everything() == before:
             without_effect.append(url.removeprefix("/admin/partners/"))

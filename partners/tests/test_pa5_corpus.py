@@ -22,7 +22,10 @@ from partners.tests.factories import make_partner, make_user, make_wallet
 from partners.tests.malformed import HOTKEY, OTHERS_WALLET
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
-HIDDEN = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+HIDDEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\u2800\u3164"
+    "\ufeff\uffa0\U000e0000-\U000e007f]"
+)
 
 
 @pytest.fixture

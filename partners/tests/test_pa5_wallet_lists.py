@@ -352,6 +352,8 @@ def test_pa6_a_wallet_added_meanwhile_that_the_list_would_change_asks_for_a_reas
     page = upload(operator, LIST)
     make_wallet(partner, 1, introduced=date(2025, 7, 1))
     again = confirm(operator, page)
+    assert "somebody changed wallets since you saw this preview" in again.content.decode()
+    again = confirm(operator, again)
     assert "Say why, in a few words" in again.content.decode()
     assert Wallet.objects.get().introduced_date == date(2025, 7, 1)
     confirm(operator, again, reason="Their list is right")

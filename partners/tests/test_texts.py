@@ -115,3 +115,20 @@ def test_a_text_of_one_line_has_no_other() -> None:
 def test_a_quoted_cell_is_one_that_a_csv_reader_gets_with_its_quote() -> None:
     written = tablib.Dataset([quote("=1+1")], headers=["notes"]).export("csv")
     assert next(csv.DictReader(io.StringIO(written, newline="")))["notes"] == "'=1+1"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Creative\u00adBuilds",
+        "Talisman\u3164",
+        "Tal\u034fisman",
+        "Talisman \u115f",
+        "a\u2028b",
+        "a\u2800b",
+        "a\U000e0041",
+    ],
+)
+def test_pa5_what_shows_nothing_is_invisible(name: str) -> None:
+    with pytest.raises(ValueError, match="invisible character"):
+        check_text(name, "name")
