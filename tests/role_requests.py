@@ -239,8 +239,8 @@ class Requests:
 
         def data(client: Client) -> dict[str, Any]:
             rows: models.QuerySet[Any] = model._default_manager.filter(pk=row.pk)
-            if name in ("reactivate", "deactivate"):
-                rows.update(is_active=name == "deactivate")
+            if name.endswith("activate") and model is not Partner:
+                rows.update(is_active=name.endswith("deactivate"))
             elif name in ("pause", "activate"):
                 rows.update(status="ACTIVE" if name == "pause" else "PAUSED")
             elif name in ("enable_tasks", "disable_tasks"):

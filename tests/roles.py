@@ -84,7 +84,14 @@ MODELS = {
     ),
     "partners.Agreement": Model(add=EDITORS, change=EDITORS),
     "partners.Rule": Model(
-        add=EDITORS, change=EDITORS, actions={"deactivate": action(EDITORS), "reactivate": action(EDITORS)}
+        add=EDITORS,
+        change=EDITORS,
+        actions={
+            "deactivate": action(EDITORS),
+            "reactivate": action(EDITORS),
+            "try_deactivate": action(EDITORS),
+            "try_reactivate": action(EDITORS),
+        },
     ),
     "partners.AgreementTemplate": Model(add=EDITORS, change=EDITORS, delete=EDITORS),
     "partners.Wallet": Model(

@@ -11,7 +11,7 @@ from chain.display import address_html, alpha_unit, amount_html, text_html
 from chain.models import COMPONENTS, Hotkey, Side
 from chain.network import coin
 from ledger.display import rate_html, take_html
-from partners.matching import Reason, Why
+from partners.matching import Reason, Verdict, Why
 
 register = template.Library()
 
@@ -88,6 +88,7 @@ def u16_percent(take_u16: int) -> str:
 
 
 # Such a rule is about somebody else: what it says is no answer to why this one is nobody's.
+_TOLD_MAX = 20
 _FAR = frozenset({Reason.ADDRESS_NOT_LISTED, Reason.OTHER_MEMO, Reason.OTHER_SUBNET, Reason.OTHER_SIDE})
 
 
@@ -95,6 +96,13 @@ _FAR = frozenset({Reason.ADDRESS_NOT_LISTED, Reason.OTHER_MEMO, Reason.OTHER_SUB
 def remark(text: bytes) -> Any:
     """Show the text of a remark, written by a stranger."""
     return text_html(text)
+
+
+@register.filter
+def told(why: Why) -> tuple[list[Verdict], int]:
+    """Give the verdicts that say most, the winner's first, and how many more there are."""
+    near_first = sorted(why.verdicts, key=lambda verdict: verdict.reason in _FAR)
+    return near_first[:_TOLD_MAX], max(0, len(near_first) - _TOLD_MAX)
 
 
 @register.filter

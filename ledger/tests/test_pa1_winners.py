@@ -13,6 +13,7 @@ from ledger.audit import check_ledger
 from ledger.calculation import Earned, Held, calculate
 from ledger.models import DelegationWinner
 from ledger.services import attribute_yields, close_due_days
+from ledger.templatetags.ledger import told
 from ledger.tests.factories import HOTKEY, NOW, make_partner
 from ledger.tests.test_calculation import START, books, worlds
 from ledger.tests.test_worked_example import ANN, BOB, build_two_days, close_two_days
@@ -149,3 +150,16 @@ def test_pa1_a_partners_take_without_a_rule_that_won_it_is_refused() -> None:
             ANN,
             partner,
         )
+
+
+def test_pa1_of_thousands_of_rules_the_page_tells_those_that_say_most() -> None:
+    agreements = [AgreementTerms(1, 1, "P", START, None, 3300), AgreementTerms(2, 2, "Q", START, None, 100)]
+    rules = [RuleTerms(n, 2, kind="MEMO", memo_match="EQUALS", memo=f"app {n}") for n in range(1, 500)]
+    rules += [RuleTerms(900, 1), RuleTerms(901, 1, applies_from_block=30, kind="ALL")]
+    book = RuleBook(agreements, rules, [WalletTerms(1, 1, "ann", date(2024, 1, 1))])
+    shown, more = told(book.why(Delegation("ann", "hot", 2, "ALPHA", 20, START)))
+    assert [verdict.rule_id for verdict in shown[:2]] == [900, 901]
+    assert (len(shown), more) == (20, len(rules) - 20)
+    assert (
+        told(RuleBook(agreements, rules[:3], []).why(Delegation("ann", "hot", 2, "ALPHA", 20, START)))[1] == 0
+    )

@@ -528,6 +528,40 @@ def test_pa9_many_wallets_are_tried_before_they_are_switched_or_given_away(actio
     assert Change.objects.order_by("-at", "-event_id").values_list("reason", flat=True)[0] == "Sold"
 
 
+@pytest.mark.parametrize("action", ["deactivate", "reactivate"])
+def test_pa9_rules_are_tried_before_they_are_switched(action: str) -> None:
+    close_two_days()
+    client = sign_in("operator")
+    rule = Rule.objects.get(agreement__partner__slug="creative-builds")
+    Rule.objects.filter(pk=rule.pk).update(is_active=action == "deactivate")
+    before, history = kept(), Change.objects.count()
+    path = reverse("admin:partners_rule_changelist")
+    sent = {"action": f"try_{action}", "_selected_action": [rule.pk], "index": "0", "reason": "Sold"}
+    assert "Say why" in client.post(path, sent | {"reason": ""}, follow=True).content.decode()
+    page: Any = client.post(path, sent)
+    asked = WhatIf.objects.get()
+    assert page.url == reverse("admin:partners_whatif_page", args=[asked.pk])
+    assert (kept(), Change.objects.count()) == (before, history)
+    assert asked.title == f"{action.capitalize()} rules: 1"
+    run_what_if(asked.pk)
+    page = client.get(page.url)
+    assert "Creative Builds" in page.content.decode()
+
+    client.post(asked.form["action"], _many(asked.form["fields"]) | {"_back_to_form": [""]})
+    assert kept() == before
+    save(client, page.content.decode())
+    rule.refresh_from_db()
+    assert rule.is_active is (action == "reactivate")
+    assert Change.objects.order_by("-at", "-event_id").values_list("reason", flat=True)[0] == "Sold"
+
+
+def test_pa9_what_the_month_would_have_paid_counts_for_its_most_in_the_days_after() -> None:
+    periods = close_two_days()
+    change = tried(lambda: Agreement.objects.filter(partner__slug="talisman").update(monthly_cap_rao=200))
+    # 195 on the first day, as closed; 5 are left for the second.
+    assert owed(periods, change) == {("2025-01-02", "talisman"): (74, 5)}
+
+
 @pytest.mark.parametrize("has_rule", [True, False])
 @pytest.mark.parametrize("action", ["deactivate", "reactivate", "reassign"])
 def test_pa9_of_many_wallets_of_every_kind_what_is_tried_is_what_is_saved(

@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet
 from django.forms import BaseFormSet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
@@ -17,9 +18,10 @@ from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 
 from chain.display import amount_html
+from chain.locks import Lock, hold
 from chain.units import format_bps
 from partners import forms, services
-from partners.admin.base import RecordedAdmin, reason_of, without_reason
+from partners.admin.base import BACK, RecordedAdmin, names_of, reason_of, without_reason
 from partners.models import (
     Agreement,
     AgreementTemplate,
@@ -29,6 +31,7 @@ from partners.models import (
     short_amount,
     short_moment,
 )
+from partners.what_if import difference
 
 # An agreement without its form, whose fields exist only there.
 SHOWN_VALUES = ("starts", "ends", "rate", "minimum", "covered")
@@ -280,7 +283,7 @@ class RuleAdmin(OwnSides, RecordedAdmin):
     list_filter_submit = True
     search_fields = ("agreement__partner__name", "memo")
     autocomplete_fields = ("agreement",)
-    actions = ("deactivate", "reactivate")
+    actions = ("deactivate", "reactivate", "try_deactivate", "try_reactivate")
     empty_title = "No rules yet"
     empty_text = "A rule says how the delegators of an agreement are found. It comes with a new agreement."
 
@@ -299,8 +302,33 @@ class RuleAdmin(OwnSides, RecordedAdmin):
     def reactivate(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
         self._set_active(request, queryset, True)
 
-    def _set_active(self, request: HttpRequest, queryset: QuerySet[Rule], is_active: bool) -> None:
+    @admin.action(description="What if deactivated", permissions=["change"])
+    def try_deactivate(self, request: HttpRequest, queryset: QuerySet[Rule]) -> HttpResponse | None:
+        return self._try_active(request, queryset, "deactivate")
+
+    @admin.action(description="What if reactivated", permissions=["change"])
+    def try_reactivate(self, request: HttpRequest, queryset: QuerySet[Rule]) -> HttpResponse | None:
+        return self._try_active(request, queryset, "reactivate")
+
+    def _try_active(self, request: HttpRequest, queryset: QuerySet[Rule], action: str) -> HttpResponse | None:
+        """Switch the rules, read the rule book that it makes, take it back, and have the difference tried (PA9)."""
         if not self.is_explained(request):
+            return None
+        keys = list(queryset.values_list("pk", flat=True))
+        with transaction.atomic():
+            hold(Lock.SEAL)
+            before = services.rules_now()
+            services.set_rules_active(
+                actor=request.user, rule_ids=keys, is_active=action == "reactivate", reason=reason_of(request)
+            )
+            change = difference(before, services.rules_now())
+            transaction.set_rollback(True)
+        title = f"{action.capitalize()} rules: {len(keys):,}"
+        return self.ask(request, title, change, names_of(change), action=action)
+
+    def _set_active(self, request: HttpRequest, queryset: QuerySet[Rule], is_active: bool) -> None:
+        # Who comes back from a comparison finds the list.
+        if BACK in request.POST or not self.is_explained(request):
             return
         keys = list(queryset.values_list("pk", flat=True))
         done = services.set_rules_active(

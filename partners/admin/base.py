@@ -163,13 +163,15 @@ class RecordedAdmin(ModelAdmin):
         change: BookChange,
         names: dict[str, str],
         otherwise: Callable[[], HttpResponse] | None = None,
+        action: str = "",
     ) -> HttpResponse:
         """Have a change tried that this request would save, and lead to where it is shown.
 
         :param otherwise: gives the page to show when there is nothing to try; without it, the form anew.
+        :param action: the action on a list that makes the change, where this request was one that tries it.
         """
         fields = [
-            [name, value]
+            [name, action if action and name == "action" else value]
             for name, values in request.POST.lists()
             for value in values
             if name != "csrfmiddlewaretoken" and not name.endswith("_what_if")
