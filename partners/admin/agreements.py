@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet
 from django.forms import BaseFormSet
 from django.http import HttpRequest, HttpResponse
@@ -18,10 +17,9 @@ from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 
 from chain.display import amount_html
-from chain.locks import Lock, hold
 from chain.units import format_bps
 from partners import forms, services
-from partners.admin.base import BACK, RecordedAdmin, names_of, reason_of, without_reason
+from partners.admin.base import BACK, RecordedAdmin, reason_of, tried, without_reason
 from partners.models import (
     Agreement,
     AgreementTemplate,
@@ -31,7 +29,6 @@ from partners.models import (
     short_amount,
     short_moment,
 )
-from partners.what_if import difference
 
 # An agreement without its form, whose fields exist only there.
 SHOWN_VALUES = ("starts", "ends", "rate", "minimum", "covered")
@@ -315,16 +312,12 @@ class RuleAdmin(OwnSides, RecordedAdmin):
         if not self.is_explained(request):
             return None
         keys = list(queryset.values_list("pk", flat=True))
-        with transaction.atomic():
-            hold(Lock.SEAL)
-            before = services.rules_now()
-            services.set_rules_active(
+        _, change, names = tried(
+            lambda: services.set_rules_active(
                 actor=request.user, rule_ids=keys, is_active=action == "reactivate", reason=reason_of(request)
             )
-            change = difference(before, services.rules_now())
-            transaction.set_rollback(True)
-        title = f"{action.capitalize()} rules: {len(keys):,}"
-        return self.ask(request, title, change, names_of(change), action=action)
+        )
+        return self.ask(request, f"{action.capitalize()} rules: {len(keys):,}", change, names, action=action)
 
     def _set_active(self, request: HttpRequest, queryset: QuerySet[Rule], is_active: bool) -> None:
         # Who comes back from a comparison finds the list.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
@@ -23,6 +23,7 @@ from partners import forms, history, services
 from partners.models import Partner
 from partners.what_if import BookChange, difference, partners_of
 
+Tried = TypeVar("Tried")
 logger = logging.getLogger(__name__)
 ENTRIES_PER_PAGE = 50
 OVERTAKEN_SHOWN_MAX = 5
@@ -138,19 +139,16 @@ class RecordedAdmin(ModelAdmin):
     def _try(self, request: Any, object_id: str | None, form_url: str, extra_context: Any) -> Any:
         """Save what was typed, read the rule book that it makes, take it all back, and have the difference tried."""
         waiting = len(messages.get_messages(request))
-        with transaction.atomic():
-            # What somebody else saves meanwhile waits, and is not taken for a part of this.
-            hold(Lock.SEAL)
-            before = services.rules_now()
-            response = super().changeform_view(request, object_id, form_url, extra_context)
+
+        def save() -> tuple[Any, str]:
+            response = super(RecordedAdmin, self).changeform_view(request, object_id, form_url, extra_context)
             row = getattr(request, "saved_row", None)
-            change = difference(before, services.rules_now())
-            names = names_of(change)
-            title = f"{'New' if object_id is None else 'Changed'} {self.opts.verbose_name}: {row}"
-            # Whatever was answered: nothing that happened in here may stay.
-            transaction.set_rollback(True)
-        if row is None:
+            return response, "" if row is None else str(row)
+
+        (response, row), change, names = tried(save)
+        if not row:
             return response
+        title = f"{'New' if object_id is None else 'Changed'} {self.opts.verbose_name}: {row}"
         # What the save would have said is not so; what was said before it is.
         for message in list(messages.get_messages(request))[:waiting]:
             messages.add_message(request, message.level, message.message, message.extra_tags)
@@ -232,6 +230,20 @@ class RecordedAdmin(ModelAdmin):
         already = f"; {asked - done} already were" if asked > done else ""
         level = messages.SUCCESS if done else messages.INFO
         self.message_user(request, f"{what}: {done}{already}.", level)
+
+
+def tried(work: Callable[[], Tried]) -> tuple[Tried, BookChange, dict[str, str]]:
+    """Do something, read the rule book that it makes, and take it back; give its answer, the change, and partners' names."""
+    with transaction.atomic():
+        # What somebody else saves meanwhile waits, and is not taken for a part of this.
+        hold(Lock.SEAL)
+        before = services.rules_now()
+        answer = work()
+        change = difference(before, services.rules_now())
+        names = names_of(change)
+        # Whatever was answered: nothing that happened in here may stay.
+        transaction.set_rollback(True)
+    return answer, change, names
 
 
 def names_of(change: BookChange) -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from itertools import chain
 from typing import Any
 
 from django.contrib import admin, messages
@@ -115,7 +114,7 @@ class ManyWallets:
 
 def name_selection(found: list[tuple[int, int, bool]]) -> str:
     """Name wallets by the digest of their sorted (key, partner, active), so that a confirmation means what was shown."""
-    return hashlib.sha256(array("q", chain.from_iterable(found)).tobytes()).hexdigest()
+    return hashlib.sha256(array("q", [value for one in found for value in one]).tobytes()).hexdigest()
 
 
 TITLES = {
