@@ -164,12 +164,10 @@ def _unsaid(block: EpochBlock, hotkey: str, netuid: int) -> set[str]:
 
 def _claimants(block: EpochBlock, hotkey: str) -> dict[str, list[Event]]:
     """Claims of root dividends by stakers of a hotkey, by coldkey; also by who came to it in the block."""
-    stakers = {*block.holdings.get((hotkey, ROOT), {})}
-    stakers |= {
-        leg.coldkey for leg in block.legs if (leg.hotkey, leg.netuid, leg.added) == (hotkey, ROOT, True)
-    }
+    stakers = block.holdings.get((hotkey, ROOT), {})
+    came = {leg.coldkey for leg in block.legs if (leg.hotkey, leg.netuid, leg.added) == (hotkey, ROOT, True)}
     made = claims_by_coldkey(block.events)
-    return {coldkey: events for coldkey, events in made.items() if coldkey in stakers}
+    return {coldkey: events for coldkey, events in made.items() if coldkey in stakers or coldkey in came}
 
 
 def _moved_on_root(block: EpochBlock, hotkey: str, coldkey: str) -> bool:
