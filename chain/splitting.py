@@ -7,13 +7,16 @@ goes to the largest holder. Nothing is lost and nothing is made up.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
+
+Name = TypeVar("Name", bound=str | tuple[str, ...])
 
 
 class CannotSplit(ValueError):
     """The amount cannot be split over these weights. A retry with the same numbers cannot help."""
 
 
-def split(total_rao: int, weights: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+def split(total_rao: int, weights: Sequence[tuple[Name, int]]) -> list[tuple[Name, int]]:
     """Split an amount in proportion to the weights, in the order given.
 
     Holder i gets ``floor(total * w_i / sum(w))``; the remainder goes to the largest weight, among equals to the

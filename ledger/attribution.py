@@ -8,18 +8,15 @@ from dataclasses import dataclass, replace
 
 from chain.keys import ROOT
 from chain.splitting import split
-from partners.lots import TaggedStake
+from partners.lots import TaggedStake, Tags
 from partners.matching import Delegation, RuleBook, Winner
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What of one coldkey's is its stake's under one tag, and whose that is: a partner's, or our own.
+    """What of one coldkey's is its stake's under one pair of tags, and whose that is: a partner's, or our own."""
 
-    `tag` is the hash of the remark's text, empty where the stake came under none.
-    """
-
-    tag: str
+    tags: Tags
     delegation: Delegation
     amount: int
     winner: Winner | None
@@ -33,11 +30,12 @@ def claimed(amount: int, delegation: Delegation, book: RuleBook, stake: TaggedSt
     pool_netuid = ROOT if delegation.side == "ROOT" else delegation.netuid
     position = delegation.hotkey, pool_netuid, delegation.coldkey
     delegation = replace(delegation, history=stake.histories.get(delegation.coldkey))
-    tags = stake.parts(position, delegation.block - 1) or [("", 1)]
+    tags = stake.parts(position, delegation.block - 1) or [(Tags(), 1)]
     found = []
-    for name, part in split(amount, tags):
-        under = replace(delegation, tag=stake.texts.get(name, b""))
-        found.append(Claimed(name, under, part, book.winner(under)))
+    for names, part in split(amount, tags):
+        came, moved = (stake.texts.get(name, b"") for name in names)
+        under = replace(delegation, tag=came, moved_tag=moved)
+        found.append(Claimed(names, under, part, book.winner(under)))
     return found
 
 

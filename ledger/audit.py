@@ -32,6 +32,7 @@ from ledger.models import (
 )
 from ledger.readiness import follows, unbalanced_entries
 from ledger.services.closing import calculate_blocks, legs_of
+from partners.lots import Tags
 
 
 @dataclass(slots=True)
@@ -238,6 +239,7 @@ def _stored_winners(period: Period) -> Rows:
         "side",
         "coldkey",
         "tag_hash",
+        "moved_hash",
         "blocks",
         "partner_id",
         "agreement_id",
@@ -246,8 +248,8 @@ def _stored_winners(period: Period) -> Rows:
         "outranked",
     )
     return {
-        (*held, blocks.lower, blocks.upper - 1, *winner, tuple(outranked))
-        for *held, blocks, partner, agreement, rule, wallet, outranked in rows
+        (*held, *Tags(came, moved).named, blocks.lower, blocks.upper - 1, *winner, tuple(outranked))
+        for *held, came, moved, blocks, partner, agreement, rule, wallet, outranked in rows
         for winner in [(partner, agreement, rule, wallet)]
     }
 

@@ -16,7 +16,7 @@ from chain.units import BPS_WHOLE
 from ledger.allocation import Lot, Sold, allocate
 from ledger.attribution import claimed, digest
 from ledger.commission import commission
-from partners.lots import TaggedStake
+from partners.lots import TaggedStake, Tags
 from partners.matching import Delegation, RuleBook, Winner
 from partners.rates import Basis, Steps, split_by_cap, split_by_rate
 
@@ -164,7 +164,7 @@ class RollUpKey:
 
 
 Pool = tuple[str, int, str]  # hotkey, netuid, side
-Held = tuple[str, int, str, str, str]  # hotkey, netuid, side, coldkey, hash of the remark
+Held = tuple[str, int, str, str, Tags]  # hotkey, netuid, side, coldkey, remarks
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +334,7 @@ def _attribute(
                 of = takes[winner.agreement_id]
                 if winner.basis == Basis.GROSS:
                     gross[winner.agreement_id] += source.gross(coldkey, amount, part.amount)
-                _note_winner(result.won[*pool, coldkey, part.tag], winner, before, source.block)
+                _note_winner(result.won[*pool, coldkey, part.tags], winner, before, source.block)
             of[coldkey] = of.get(coldkey, 0) + part.amount
             key = coldkey, winner.partner_id if winner is not None else 0
             rolled[key] = rolled.get(key, 0) + part.amount

@@ -115,7 +115,7 @@ def _delegation(source: Yield, block: Block, coldkey: str) -> Delegation:
 
 
 def as_dict(explanation: Explanation) -> dict[str, Any]:
-    """Write an explanation as JSON; stake that came under a remark is a row of its own, which names it."""
+    """Write an explanation as JSON; stake that came or was moved under a remark is a row of its own, which names it."""
     return {
         "block": explanation.block.number,
         "hash": explanation.block.hash,
@@ -132,7 +132,14 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
                         "take_rao": share.take_rao,
                         "partner": share.partner.slug if share.partner else None,
                     }
-                    | ({"remark": shown(share.delegation.tag).exact} if share.delegation.tag else {})
+                    | {
+                        name: shown(text).exact
+                        for name, text in (
+                            ("remark", share.delegation.tag),
+                            ("moved_under", share.delegation.moved_tag),
+                        )
+                        if text
+                    }
                     for share in epoch.shares
                 ],
             }

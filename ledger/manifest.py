@@ -123,10 +123,10 @@ def _describe_conversions(first: int, last: int) -> dict[str, Any]:
 
 def winner_row(row: tuple[Held, Won]) -> tuple[object, ...]:
     """Lay out who won a delegation: what it is, first and last block, partner, agreement, rule, wallet, rules outranked."""
-    held, won = row
+    (*pool, coldkey, tags), won = row
     winner = won.winner
     ids = winner.partner_id, winner.agreement_id, winner.rule_id, winner.wallet_id
-    return (*held, won.first, won.last, *ids, winner.outranked)
+    return (*pool, coldkey, *tags.named, won.first, won.last, *ids, winner.outranked)
 
 
 def _describe_winners(result: Calculation) -> dict[str, Any]:
@@ -208,6 +208,9 @@ def frozen_book(rules: Mapping[str, Any]) -> RuleBook:
             is_active=True,
             kind=row["kind"],
             memo_match=row.get("memo_match", ""),
+            on_stake=row.get("on_stake", True),
+            on_unstake=row.get("on_unstake", True),
+            on_restake=row.get("on_restake", False),
             memo=row.get("memo", ""),
             netuid=row.get("netuid"),
             side=row.get("side", ""),

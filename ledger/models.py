@@ -170,6 +170,13 @@ class DelegationWinner(models.Model):
     side = models.CharField(max_length=9, choices=Side.choices)
     coldkey = models.CharField(max_length=ADDRESS_LENGTH)
     tag_hash = models.CharField(max_length=66, blank=True, help_text="Of the remark it came under, or empty.")
+    moved_hash = models.CharField(
+        max_length=66,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Of the remark it was last moved under, or empty.",
+    )
     blocks = BigIntegerRangeField(help_text="From the first epoch that it won to the last.")
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="+")
     agreement = models.ForeignKey(Agreement, on_delete=models.PROTECT, related_name="+")
@@ -178,7 +185,7 @@ class DelegationWinner(models.Model):
     outranked = ArrayField(models.BigIntegerField(), default=list)
 
     class Meta:
-        ordering = ["period", "hotkey", "netuid", "side", "coldkey", "tag_hash", "blocks"]
+        ordering = ["period", "hotkey", "netuid", "side", "coldkey", "tag_hash", "moved_hash", "blocks"]
         indexes = [models.Index(fields=["coldkey"])]
         constraints = [
             ExclusionConstraint(
@@ -189,6 +196,7 @@ class DelegationWinner(models.Model):
                     ("side", RangeOperators.EQUAL),
                     ("coldkey", RangeOperators.EQUAL),
                     ("tag_hash", RangeOperators.EQUAL),
+                    ("moved_hash", RangeOperators.EQUAL),
                     ("blocks", RangeOperators.OVERLAPS),
                 ],
             ),

@@ -2,8 +2,8 @@
 
 A lot is stake that came by one stake event. It is counted in the pool's own shares: a dividend raises what every share is
 worth and changes no share, so yield stays with the stake that earned it. What leaves uses up the oldest lots, those of one
-tag first where the unstake itself was tagged. A move between our hotkeys or subnets carries lots along with their age; a
-transfer to another coldkey does not; a swap of the coldkey's own key does.
+tag first where the unstake itself was tagged. A move between our hotkeys or subnets carries lots along with their age, and
+marks them with the remark beside it; a transfer to another coldkey does not; a swap of the coldkey's own key does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from chain.facts import Position
 from chain.pools.shares import NO_SHARE, ONE_SHARE, Share, weights
@@ -28,9 +29,10 @@ UNTAGGED = ""
 class Leg:
     """One stake event on a position, or one change that the chain made without one.
 
-    `tag` is the remark on it, by its hash: of a stake the one that tags it, of an unstake the one its sender left beside
-    it. `other` is the position of ours at the other end of a move or of a key swap. `like` is the position whose lots
-    it follows in proportion, as a claim of root dividends follows the root stake that earned them.
+    `tag` is the remark on it, by its hash: of a stake the one that tags it, of an unstake the one its sender left beside it
+    that counts there. `other` is the position of ours at the other end of a move or of a key swap, `moved_under` the remark
+    beside the move that counts on moves. `like` is the position whose lots it follows in proportion, as a claim of root
+    dividends follows the root stake that earned them.
     """
 
     event_index: int
@@ -39,6 +41,7 @@ class Leg:
     tag: str = UNTAGGED
     other: Position | None = None
     like: Position | None = None
+    moved_under: str = UNTAGGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +63,20 @@ class Change:
 class Lot:
     """Stake that came to us at `block` by its event `event_index`, counted in shares of its present pool.
 
-    `shares` has the scale of its position at that time: only the proportions among the lots of one position mean anything.
+    `tag` is the remark it came under, `moved` the last one it was moved under since, where there was one. `shares` has the
+    scale of its position at that time: only the proportions among the lots of one position mean anything.
     """
 
     block: int
     event_index: int
     tag: str
     shares: int
+    moved: str = UNTAGGED
 
     @property
-    def age(self) -> tuple[int, int, str]:
+    def age(self) -> tuple[int, int, str, str]:
         """What it is ordered by: first in, first out."""
-        return self.block, self.event_index, self.tag
+        return self.block, self.event_index, self.tag, self.moved
 
 
 class LotBook:
@@ -133,6 +138,8 @@ class LotBook:
             carried = self._now.get(leg.like, ())
         elif leg.other is not None and (queue := moved.get((leg.other, position))):
             carried = queue.popleft()
+            if leg.moved_under:
+                carried = tuple(replace(lot, moved=leg.moved_under) for lot in carried)
         new = restated(carried, amount, block) if carried else (Lot(block, leg.event_index, leg.tag, amount),)
         self._now[position] = merged([*self._now[position], *new])
 
@@ -154,6 +161,18 @@ class LotBook:
         self._now[change.position] = lots
 
 
+class Tags(NamedTuple):
+    """The remarks that stake came under and was last moved under, by their hashes; empty for none."""
+
+    came: str = UNTAGGED
+    moved: str = UNTAGGED
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """As rows are hashed: the second only where there is one, so that rows of before it was known keep their hash."""
+        return (self.came, self.moved) if self.moved else (self.came,)
+
+
 @dataclass(frozen=True, slots=True)
 class TaggedStake:
     """Lots of the wallets that rules by memo may claim, and the histories of those whom rules for new delegators ask for.
@@ -166,11 +185,11 @@ class TaggedStake:
     texts: Mapping[str, bytes] = field(default_factory=dict)
     histories: Mapping[str, History] = field(default_factory=dict)
 
-    def parts(self, position: Position, block: int) -> list[tuple[str, int]]:
-        """The tags (hash, empty for none) of a position in the state after `block` with their shares, sorted by tag."""
-        shares: dict[str, int] = defaultdict(int)
+    def parts(self, position: Position, block: int) -> list[tuple[Tags, int]]:
+        """The tags of a position in the state after `block` with their shares, in order of the tags."""
+        shares: dict[Tags, int] = defaultdict(int)
         for lot in self.lots.at(position, block) if position[2] in self.coldkeys else ():
-            shares[lot.tag] += lot.shares
+            shares[Tags(lot.tag, lot.moved)] += lot.shares
         return sorted(shares.items())
 
 
@@ -216,7 +235,7 @@ def take_oldest(
     More than there is takes all there is.
     """
     left, gone = {lot.age: lot for lot in lots}, []
-    for lot in sorted(lots, key=lambda lot: (bool(tag) and lot.tag != tag, lot.age)):
+    for lot in sorted(lots, key=lambda lot: (bool(tag) and tag not in (lot.tag, lot.moved), lot.age)):
         used = min(amount, lot.shares)
         if used:
             gone.append(replace(lot, shares=used))
@@ -238,7 +257,7 @@ def restated(lots: Sequence[Lot], total: int, block: int) -> tuple[Lot, ...]:
 
 def merged(lots: Iterable[Lot]) -> tuple[Lot, ...]:
     """Lots of one origin as one, oldest first, without empty ones."""
-    found: dict[tuple[int, int, str], Lot] = {}
+    found: dict[tuple[int, int, str, str], Lot] = {}
     for lot in lots:
         before = found.get(lot.age)
         found[lot.age] = replace(lot, shares=lot.shares + (before.shares if before else 0))

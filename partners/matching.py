@@ -68,8 +68,9 @@ class History:
 class Delegation:
     """Stake of one coldkey at one block; `at` is that block's time, with a time zone.
 
-    `tag` is the text of the remark under which it came, empty where none; `history` the wallet's, where it is known;
-    `is_child` says that the hotkey was a child key, None that it was not read.
+    `tag` is the text of the remark under which it came, `moved_tag` of the last under which it was moved between our hotkeys
+    or subnets, empty where none; `history` the wallet's, where it is known; `is_child` says that the hotkey was a child key,
+    None that it was not read.
     """
 
     coldkey: str
@@ -79,6 +80,7 @@ class Delegation:
     block: int
     at: datetime
     tag: bytes = b""
+    moved_tag: bytes = b""
     history: History | None = None
     is_child: bool | None = False
 
@@ -141,6 +143,9 @@ class AgreementTerms:
 class RuleTerms:
     """One rule of an agreement. `memo` is a memo rule's, `netuid` a subnet rule's, `side` a side rule's.
 
+    A memo counts on stake that came under it, on an unstake beside it, which then uses up such stake first, and on stake
+    that was moved under it between our hotkeys or subnets, as `on_stake`, `on_unstake` and `on_restake` say.
+
     :raises InvalidMemo: the memo is none (:func:`partners.memos.matcher`).
     """
 
@@ -154,12 +159,21 @@ class RuleTerms:
     memo: str = ""
     netuid: int | None = None
     side: str = ""
+    on_stake: bool = True
+    on_unstake: bool = True
+    on_restake: bool = False
     matches: Callable[[bytes], bool] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         is_memo = self.kind == RuleKind.MEMO
         test = matcher(MemoMatch(self.memo_match), self.memo) if is_memo else _never
         object.__setattr__(self, "matches", test)
+
+    def finds(self, delegation: Delegation) -> bool:
+        """Tell whether stake came or was moved under the memo, as far as the rule counts that."""
+        return (self.on_stake and self.matches(delegation.tag)) or (
+            self.on_restake and self.matches(delegation.moved_tag)
+        )
 
 
 def _never(text: bytes) -> bool:
@@ -274,6 +288,15 @@ class RuleBook:
         self.asks_history = any(agreement.new_delegators_only for agreement, _ in active)
         self.asks_children = any(CHILD in (*agreement.sides, rule.side) for agreement, rule in active)
 
+    def takes_unstakes(self, text: bytes) -> bool:
+        """Tell whether an unstake beside a remark uses up what came under it first; not if no rule for it wants that."""
+        looking = [rule for rule in self.memo_rules if rule.matches(text)]
+        return not looking or any(rule.on_unstake for rule in looking)
+
+    def takes_moves(self, text: bytes) -> bool:
+        """Tell whether a rule counts stake that was moved under a remark."""
+        return any(rule.on_restake and rule.matches(text) for rule in self.memo_rules)
+
     def may_claim(self, coldkey: str) -> bool:
         """Tell whether any rule could claim untagged stake of a coldkey: it is listed, or a rule looks at no wallet."""
         return self._claims_anybody or coldkey in self._by_address
@@ -359,7 +382,11 @@ class RuleBook:
                     "priority": rule.priority,
                     "applies_from_block": rule.applies_from_block,
                 }
-                | _given(memo_match=rule.memo_match, memo=rule.memo, side=rule.side)
+                | _given(
+                    memo_match=rule.memo_match, memo=rule.memo, side=rule.side, on_restake=rule.on_restake
+                )
+                # Counted on unless said otherwise.
+                | {name: False for name in ("on_stake", "on_unstake") if not getattr(rule, name)}
                 | ({} if rule.netuid is None else {"netuid": rule.netuid})
                 for rule in sorted(rules, key=lambda rule: rule.id)
             ],
@@ -386,10 +413,9 @@ class RuleBook:
         wallets.sort(key=lambda wallet: _refusal(agreement, rule, wallet, delegation) is not None)
         wallet = wallets[0] if wallets else None
         if winner is not None and winner.rule_id == rule.id:
-            reason, text = (
-                Reason.WON,
-                _WON[RuleKind(rule.kind)].format(_named(agreement)),
-            )
+            moved = rule.kind == RuleKind.MEMO and not (rule.on_stake and rule.matches(delegation.tag))
+            text = _WON_MOVED if moved else _WON[RuleKind(rule.kind)]
+            reason, text = Reason.WON, text.format(_named(agreement))
         elif refusal := _refusal(agreement, rule, wallet, delegation):
             reason, text = refusal
         else:
@@ -427,9 +453,8 @@ def _refusal(
         return Reason.OUT_OF_SCOPE, text + _of_child(delegation, CHILD in agreement.sides)
     if agreement.excludes(delegation):
         return Reason.EXCLUDED, f"{_named(agreement)} leaves out this wallet or subnet."
-    if rule.kind == RuleKind.MEMO and not rule.matches(delegation.tag):
-        came = "under another remark" if delegation.tag else "without a remark"
-        return Reason.OTHER_MEMO, f"This stake came {came}; {_named(agreement)} looks for one of its own."
+    if rule.kind == RuleKind.MEMO and not rule.finds(delegation):
+        return Reason.OTHER_MEMO, _other_memo(rule, delegation, _named(agreement))
     if rule.kind == RuleKind.SUBNET and delegation.netuid != rule.netuid:
         return Reason.OTHER_SUBNET, f"The rule of {_named(agreement)} is for subnet {rule.netuid}."
     if rule.kind == RuleKind.SIDE and not delegation.is_of(rule.side):
@@ -445,6 +470,17 @@ def _refusal(
                 f"{name} lists this address from {wallet.introduced_date.isoformat()} 00:00 UTC on.",
             )
     return _not_new(agreement, rule, wallet, delegation) if agreement.new_delegators_only else None
+
+
+def _other_memo(rule: RuleTerms, delegation: Delegation, name: str) -> str:
+    """Say under which remarks stake came and was moved, if not under the rule's, or not in the way that it counts."""
+    if rule.matches(delegation.tag):
+        return f"This stake came under the remark that {name} looks for, but the rule counts only stake moved under it."
+    if rule.matches(delegation.moved_tag):
+        return f"This stake was moved under the remark that {name} looks for, but the rule counts only stake that came so."
+    came = "under another remark" if delegation.tag else "without a remark"
+    moved = " and was moved under another" if delegation.moved_tag else ""
+    return f"This stake came {came}{moved}; {name} looks for one of its own."
 
 
 def _of_child(delegation: Delegation, is_asked: bool) -> str:
@@ -495,6 +531,8 @@ _WON = {
     RuleKind.SIDE: "{} has a rule for all stake of this side.",
     RuleKind.ALL: "{} has a rule for all stake.",
 }
+
+_WON_MOVED = "This stake was moved under the remark that {} looks for."
 
 
 def _given(**values: object) -> dict[str, object]:

@@ -590,6 +590,21 @@ class Rule(models.Model):
         db_default="",
         help_text="Compared byte by byte, letters' case too.",
     )
+    on_stake = models.BooleanField(
+        "on stake", default=True, db_default=True, help_text="What came to us under the remark counts."
+    )
+    on_unstake = models.BooleanField(
+        "on unstake",
+        default=True,
+        db_default=True,
+        help_text="What leaves beside the remark is taken from what came under it first.",
+    )
+    on_restake = models.BooleanField(
+        "on restake",
+        default=False,
+        db_default=False,
+        help_text="What is moved between our hotkeys or subnets beside the remark counts from then on, whoever brought it.",
+    )
     netuid = models.PositiveIntegerField("subnet", null=True, blank=True)
     side = models.CharField(max_length=9, blank=True, default="", db_default="", choices=SIDES)
     priority = models.PositiveIntegerField(default=100)
@@ -600,7 +615,16 @@ class Rule(models.Model):
         ordering = ["priority", "id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["agreement", "kind", "memo_match", "memo", "netuid", "side"],
+                fields=[
+                    "agreement",
+                    "kind",
+                    "memo_match",
+                    "memo",
+                    "netuid",
+                    "side",
+                    "on_stake",
+                    "on_restake",
+                ],
                 condition=Q(is_active=True),
                 nulls_distinct=False,
                 name="rule_once_per_agreement",
@@ -614,6 +638,12 @@ class Rule(models.Model):
                 name="rule_says_what_it_looks_at",
                 violation_error_message="A rule gives what its kind looks at, and nothing else.",
             ),
+            models.CheckConstraint(
+                condition=Q(kind="MEMO") & (Q(on_stake=True) | Q(on_restake=True))
+                | ~Q(kind="MEMO") & Q(on_stake=True, on_unstake=True, on_restake=False),
+                name="rule_says_what_its_memo_counts_on",
+                violation_error_message="A remark counts on stake or on restake, or on both.",
+            ),
             models.CheckConstraint(condition=Q(applies_from_block__gte=0), name="rule_block_not_negative"),
         ]
 
@@ -625,10 +655,16 @@ class Rule(models.Model):
         """What it finds delegators by, in words."""
         kind: str = self.get_kind_display().partition(":")[0]
         if self.kind == RuleKind.MEMO:
-            return f"{kind} {self.get_memo_match_display().lower()} “{self.memo}”"
+            return f"{kind} {self.get_memo_match_display().lower()} “{self.memo}”{self._counts_on}"
         if self.kind == RuleKind.SUBNET:
             return f"{kind} {self.netuid}"
         return f"{kind} {self.get_side_display()}" if self.kind == RuleKind.SIDE else kind
+
+    @property
+    def _counts_on(self) -> str:
+        """What a remark counts on, where it is not stake and unstake."""
+        on = [name for name in ("stake", "unstake", "restake") if getattr(self, f"on_{name}")]
+        return "" if on == ["stake", "unstake"] else f" on {' and '.join(on)}"
 
     def clean(self) -> None:
         """Refuse what the rule's kind does not look at, what it lacks, and a memo that is none."""
@@ -639,6 +675,11 @@ class Rule(models.Model):
         }.get(RuleKind(self.kind), set())
         kind = self.get_kind_display().partition(":")[0].lower()
         errors: dict[str, str] = {}
+        if self.kind != RuleKind.MEMO:
+            # Pages hide them there, whatever they held.
+            self.on_stake, self.on_unstake, self.on_restake = True, True, False
+        elif not (self.on_stake or self.on_restake):
+            errors["on_stake"] = "A remark counts on stake or on restake, or on both."
         for name in ("memo_match", "memo", "netuid", "side"):
             is_given = getattr(self, name) not in (None, "")
             if is_given != (name in wanted):

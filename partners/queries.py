@@ -45,6 +45,9 @@ def rule_book() -> RuleBook:
             rule.memo,
             rule.netuid,
             rule.side,
+            rule.on_stake,
+            rule.on_unstake,
+            rule.on_restake,
         )
         for rule in Rule.objects.order_by("pk")
     ]

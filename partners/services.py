@@ -133,6 +133,9 @@ def add_rule(
     memo: str = "",
     netuid: int | None = None,
     side: str = "",
+    on_stake: bool = True,
+    on_unstake: bool = True,
+    on_restake: bool = False,
     priority: int = 100,
     applies_from_block: int = 0,
     reason: str = "",
@@ -140,6 +143,7 @@ def add_rule(
     """Add a rule by which the agreement's delegators are found.
 
     :param memo_match: with `memo`, what a rule by remark looks for; `netuid` and `side` are those of such rules.
+    :param on_stake: with `on_unstake` and `on_restake`, what a remark counts on.
     :raises Refused: when the agreement already has such an active rule, or the rule lacks what its kind looks at.
     """
     rule = Rule(
@@ -149,6 +153,9 @@ def add_rule(
         memo=memo,
         netuid=netuid,
         side=side,
+        on_stake=on_stake,
+        on_unstake=on_unstake,
+        on_restake=on_restake,
         priority=priority,
         applies_from_block=applies_from_block,
     )

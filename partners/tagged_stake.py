@@ -19,6 +19,7 @@ from chain.keys import ROOT
 from chain.models import Block, Position, Remark, StakeEvent, StakeKind, Tag, Yield
 from chain.pools.shares import NO_SHARE, Share
 from chain.stake.causes import Cause
+from chain.tagging.tags import OWN_CAUSES
 from partners.lots import UNTAGGED, Change, Leg, LotBook, TaggedStake
 from partners.matching import History, RuleBook, TaggedAt
 
@@ -31,11 +32,15 @@ def read_tagged_stake(book: RuleBook, last: int) -> TaggedStake:
     swapped = _coldkey_swaps(last)
     texts = _texts(last)
     wanted = {name for name, text in texts.items() if any(rule.matches(text) for rule in book.memo_rules)}
-    tags = Tag.objects.filter(accepted=True, block_id__lte=last)
-    coldkeys = set(tags.filter(remark__text_hash__in=wanted).values_list("stake_event__coldkey", flat=True))
+    on_moves = {name for name, text in texts.items() if book.takes_moves(text)}
+    not_on_unstakes = {name for name, text in texts.items() if not book.takes_unstakes(text)}
+    tags = Tag.objects.filter(accepted=True, block_id__lte=last, remark__text_hash__in=wanted)
+    coldkeys = set(tags.values_list("stake_event__coldkey", flat=True))
+    movers = Remark.objects.filter(block_id__lte=last, text_hash__in=on_moves)
+    coldkeys.update(movers.values_list("sender", flat=True))
     coldkeys = _with_kin(coldkeys, swapped)
     return TaggedStake(
-        _play(coldkeys, last) if coldkeys else LotBook(),
+        _play(coldkeys, last, on_moves, not_on_unstakes) if coldkeys else LotBook(),
         frozenset(coldkeys),
         texts,
         _histories(last, swapped, texts) if book.asks_history else {},
@@ -43,8 +48,8 @@ def read_tagged_stake(book: RuleBook, last: int) -> TaggedStake:
 
 
 def _texts(last: int) -> dict[str, bytes]:
-    """Texts of the remarks that tag stake, by hash; those too long to be kept are not among them."""
-    rows = Remark.objects.filter(tags__accepted=True, remark__isnull=False, block_id__lte=last)
+    """Texts of the remarks beside stake, by hash; those too long to be kept are not among them."""
+    rows = Remark.objects.filter(remark__isnull=False, block_id__lte=last)
     return {name: bytes(text) for name, text in rows.values_list("text_hash", "remark").distinct() if text}
 
 
@@ -68,10 +73,14 @@ def _with_kin(coldkeys: set[str], swapped: Iterable[tuple[str, str]]) -> set[str
 # --- lots -----------------------------------------------------------------------------------------------
 
 
-def _play(coldkeys: set[str], last: int) -> LotBook:
-    """Play the lots of these wallets over everything they ever held with us."""
+def _play(coldkeys: set[str], last: int, on_moves: set[str], not_on_unstakes: set[str]) -> LotBook:
+    """Play the lots of these wallets over everything they ever held with us.
+
+    :param on_moves: remarks, by hash, that count on moves between our hotkeys and subnets; `not_on_unstakes` those that do
+        not count where stake leaves.
+    """
     shares = _shares(coldkeys, last)
-    legs = _legs(coldkeys, last)
+    legs = _legs(coldkeys, last, on_moves, not_on_unstakes)
     credited = _credited(coldkeys, last)
     book = LotBook()
     now: dict[Place, Share] = {}
@@ -103,7 +112,9 @@ def _shares(coldkeys: set[str], last: int) -> dict[int, dict[Place, Share]]:
     return found
 
 
-def _legs(coldkeys: set[str], last: int) -> dict[int, dict[Place, list[Leg]]]:
+def _legs(
+    coldkeys: set[str], last: int, on_moves: set[str], not_on_unstakes: set[str]
+) -> dict[int, dict[Place, list[Leg]]]:
     """By block and position, its stake events with the remark on each."""
     tags = dict(
         Tag.objects.filter(accepted=True, stake_event__coldkey__in=coldkeys, block_id__lte=last).values_list(
@@ -120,17 +131,21 @@ def _legs(coldkeys: set[str], last: int) -> dict[int, dict[Place, list[Leg]]]:
     for event in StakeEvent.objects.filter(coldkey__in=coldkeys, block_id__lte=last).iterator():
         extrinsic = -1 if event.extrinsic_index is None else event.extrinsic_index
         texts = beside.get((event.block_id, extrinsic, event.coldkey), set())
-        # Several remarks beside an unstake name no one platform.
-        tag = (
-            tags.get(event.pk, UNTAGGED)
-            if event.added
-            else next(iter(texts))
-            if len(texts) == 1
-            else UNTAGGED
-        )
+        # Several remarks name no one platform.
+        (text,) = texts if len(texts) == 1 else {UNTAGGED}
+        is_move = event.kind == StakeKind.RESTAKE and event.cause in OWN_CAUSES
+        leaving = UNTAGGED if text in not_on_unstakes else text
         position = event.hotkey, event.netuid, event.coldkey
         found[event.block_id][position].append(
-            Leg(event.event_index, event.added, event.alpha_rao, tag, _other_end(event), _origin(event))
+            Leg(
+                event.event_index,
+                event.added,
+                event.alpha_rao,
+                tags.get(event.pk, UNTAGGED) if event.added else leaving,
+                _other_end(event),
+                _origin(event),
+                text if is_move and text in on_moves else UNTAGGED,
+            )
         )
     return found
 

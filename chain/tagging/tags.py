@@ -22,7 +22,7 @@ from chain.tagging.call_tree import Trace, argument, call_name, field, is_marker
 REMARK_BYTES_MAX = 4_096
 
 # Stake that its own coldkey asked for, now or in an order it signed; what the chain did by itself carries no tag.
-_OWN_CAUSES = frozenset({"", Cause.ORDER})
+OWN_CAUSES = frozenset({"", Cause.ORDER})
 # Calls that can bring stake to a hotkey of ours from outside.
 STAKING_CALLS = frozenset(
     {"SubtensorModule.add_stake", "SubtensorModule.add_stake_limit", "SubtensorModule.move_stake"}
@@ -227,7 +227,7 @@ class _Judge:
             leg
             for leg in self.legs
             if leg.added
-            and leg.cause in _OWN_CAUSES
+            and leg.cause in OWN_CAUSES
             and (
                 # What a call takes from our subnets and stakes again, or stakes and burns, came from nowhere new.
                 (leg.kind == "STAKE" and (leg.coldkey, part_of.get(leg.event_index)) not in sold_in)

@@ -180,7 +180,8 @@ def _write_rows(period: Period, result: Calculation) -> None:
                 netuid=netuid,
                 side=side,
                 coldkey=coldkey,
-                tag_hash=tag_hash,
+                tag_hash=tags.came,
+                moved_hash=tags.moved,
                 blocks=NumericRange(won.first, won.last + 1),
                 partner_id=won.winner.partner_id,
                 agreement_id=won.winner.agreement_id,
@@ -188,7 +189,7 @@ def _write_rows(period: Period, result: Calculation) -> None:
                 wallet_id=won.winner.wallet_id,
                 outranked=list(won.winner.outranked),
             )
-            for (hotkey, netuid, side, coldkey, tag_hash), won in result.winner_rows()
+            for (hotkey, netuid, side, coldkey, tags), won in result.winner_rows()
         ),
         batch_size=BATCH,
     )

@@ -178,19 +178,57 @@ def make_stake(
         fee_asset="TAO" if rao > 0 else "ALPHA",
     )
     if text:
-        remark = Remark.objects.create(
-            block_id=block,
-            event_index=index + 1,
-            extrinsic_index=index,
-            sender=coldkey,
-            remark=text,
-            text_hash="0x" + hashlib.blake2b(text, digest_size=32).hexdigest(),
-            byte_count=len(text),
-        )
+        remark = _make_remark(block, index + 1, index, coldkey, text)
         accepted = {"accepted": True, "reason": "SAME_SENDER", "stake_event": event}
         refused = {"accepted": False, "reason": "UNSTAKE_ONLY"}
         Tag.objects.create(block_id=block, remark=remark, **(accepted if rao > 0 else refused))
     return event
+
+
+def make_move(
+    block: int, coldkey: str, rao: int, *, text: bytes = b"", netuid: int = 2, to_netuid: int = 3
+) -> None:
+    """Let a coldkey move stake from one subnet to another on our hotkey, with a remark beside it, which tags nothing."""
+    index = StakeEvent.objects.filter(block_id=block).count() * 2 + 1
+    for added, here, there in ((False, netuid, to_netuid), (True, to_netuid, netuid)):
+        at = Position.objects.filter(
+            hotkey=HOTKEY, netuid=here, coldkey=coldkey, blocks__contains=block
+        ).first()
+        if at is not None:
+            Position.objects.filter(pk=at.pk).update(blocks=NumericRange(at.blocks.lower, block))
+        if share := (at.share if at else 0) + (rao if added else -rao):
+            make_positions({coldkey: share}, netuid=here, since=block)
+        StakeEvent.objects.create(
+            block_id=block,
+            event_index=index + added,
+            extrinsic_index=index,
+            kind="RESTAKE",
+            added=added,
+            coldkey=coldkey,
+            hotkey=HOTKEY,
+            netuid=here,
+            tao_rao=rao,
+            alpha_rao=rao,
+            fee_asset="ALPHA",
+            other_coldkey=coldkey,
+            other_hotkey=HOTKEY,
+            other_netuid=there,
+        )
+    if text:
+        remark = _make_remark(block, index + 2, index, coldkey, text)
+        Tag.objects.create(block_id=block, remark=remark, accepted=False, reason="MOVED_WITHIN")
+
+
+def _make_remark(block: int, event_index: int, extrinsic_index: int, sender: str, text: bytes) -> Remark:
+    return Remark.objects.create(
+        block_id=block,
+        event_index=event_index,
+        extrinsic_index=extrinsic_index,
+        sender=sender,
+        remark=text,
+        text_hash="0x" + hashlib.blake2b(text, digest_size=32).hexdigest(),
+        byte_count=len(text),
+    )
 
 
 def make_coldkey_swap(block: int, old: str, new: str, rao: int, *, netuid: int = 2) -> None:

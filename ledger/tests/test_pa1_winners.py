@@ -17,6 +17,7 @@ from ledger.templatetags.ledger import told
 from ledger.tests.factories import HOTKEY, NOW, make_partner
 from ledger.tests.test_calculation import START, books, worlds
 from ledger.tests.test_worked_example import ANN, BOB, build_two_days, close_two_days
+from partners.lots import Tags
 from partners.matching import AgreementTerms, Delegation, RuleBook, RuleTerms, WalletTerms
 from partners.models import Agreement, Rule
 from tests.guards import refused, sql, tamper
@@ -39,7 +40,7 @@ def test_pa1_winners_are_those_that_the_book_names_at_every_epoch(
             expected = book.winner(Delegation(coldkey, *pool, source.block, source.at))
             found = [
                 won.winner
-                for won in result.won.get((*pool, coldkey, ""), ())
+                for won in result.won.get((*pool, coldkey, Tags()), ())
                 if won.first <= source.block <= won.last
             ]
             assert found == ([expected] if expected else [])
@@ -62,7 +63,7 @@ def test_pa1_who_was_away_at_an_epoch_begins_a_new_range() -> None:
     ranges = {held[3]: [(won.first, won.last) for won in rows] for held, rows in result.won.items()}
     assert ranges == {"ann": [(10, 10), (30, 40)], "bob": [(40, 40)]}
     # From block 30 on the rule for all stake claims her too, and is outranked by her name.
-    assert [won.winner.outranked for won in result.won["hot", 2, "ALPHA", "ann", ""]] == [(), (2,)]
+    assert [won.winner.outranked for won in result.won["hot", 2, "ALPHA", "ann", Tags()]] == [(), (2,)]
 
 
 @pytest.mark.django_db
@@ -90,7 +91,7 @@ def test_pa1_closing_stores_who_won_from_which_block_to_which_and_whom_it_outran
 
 
 COLUMNS = (
-    "period_id, hotkey, netuid, side, coldkey, tag_hash, blocks, partner_id, agreement_id, rule_id, wallet_id,"
+    "period_id, hotkey, netuid, side, coldkey, tag_hash, moved_hash, blocks, partner_id, agreement_id, rule_id, wallet_id,"
     " outranked"
 )
 

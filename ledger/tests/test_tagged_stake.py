@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 
@@ -44,13 +46,15 @@ def make_app(
 
 
 def takes() -> dict[tuple[str, str], int]:
-    """Close the first day; take by coldkey and partner (empty: our own)."""
+    """Close the first day; take by coldkey and partner (empty: our own), over all subnets."""
     make_blocks(1_000, 1_441)
     attribute_yields(now=NOW)
     close_due_days(actor=None, now=NOW)
     assert check_ledger().differences == []
-    rows = DelegatorTake.objects.values_list("coldkey", "partner__slug", "take_rao")
-    return {(coldkey, slug or ""): rao for coldkey, slug, rao in rows}
+    found: Counter[tuple[str, str]] = Counter()
+    for coldkey, slug, rao in DelegatorTake.objects.values_list("coldkey", "partner__slug", "take_rao"):
+        found[coldkey, slug or ""] += rao
+    return dict(found)
 
 
 def begin() -> None:

@@ -36,7 +36,7 @@ SHOWN_TERMS = (("starts", "ends"), ("rate", "minimum"), "basis", "covered", "not
 
 
 # What a rule finds delegators by.
-LOOKS_AT = ("kind", "memo_match", "memo", "netuid", "side")
+LOOKS_AT = ("kind", "memo_match", "memo", "on_stake", "on_unstake", "on_restake", "netuid", "side")
 
 
 class AgreementDisplay:
@@ -272,6 +272,9 @@ class RuleAdmin(OwnSides, RecordedAdmin):
     conditional_fields = {
         "memo_match": _shown_for("MEMO"),
         "memo": _shown_for("MEMO"),
+        "on_stake": _shown_for("MEMO"),
+        "on_unstake": _shown_for("MEMO"),
+        "on_restake": _shown_for("MEMO"),
         "netuid": _shown_for("SUBNET"),
         "side": _shown_for("SIDE"),
     }

@@ -18,7 +18,7 @@ HISTORIES = int(os.environ.get("LOT_HISTORIES", "10000"))
 BATCHES = 4
 ALICE, BOB = "alice", "bob"
 TAGS = ("", "", "app", "other")
-Age = tuple[int, int, str]
+Age = tuple[int, int, str, str]  # block, event, tag, last moved under
 
 
 # --- one wallet, step by step -----------------------------------------------------------------------------
@@ -87,6 +87,30 @@ def test_pa8_a_move_carries_lots_with_their_age_and_proportions() -> None:
     book.apply(4, [change(40, 0, out), change(8, 88, back, at=elsewhere)])
     assert tagged(book, 4) == {}
     assert book.at(elsewhere, 4) == (Lot(1, 1, "app", 60), Lot(2, 1, "", 20), Lot(3, 1, "", 8))
+
+
+def test_pa3_a_move_under_a_remark_marks_what_it_carries_until_the_next_such_move() -> None:
+    book, there, back = LotBook(), pos(netuid=2), pos(netuid=3)
+    book.apply(1, [change(0, 30, came(30, "app"))])
+    book.apply(2, [change(30, 40, came(10))])
+    out, into = went(35, other=there), came(35, event=2, other=pos(), moved_under="mover")
+    book.apply(3, [change(40, 5, out), change(0, 35, into, at=there)])
+    assert book.at(there, 3) == (Lot(1, 1, "app", 30, "mover"), Lot(2, 1, "", 5, "mover"))
+    assert book.at(pos(), 3) == (Lot(2, 1, "", 5),)
+    # A move without a remark says nothing new; one beside another remark does.
+    out, into = went(10, other=back), came(10, event=2, other=there)
+    book.apply(4, [change(35, 25, out, at=there), change(0, 10, into, at=back)])
+    assert book.at(back, 4) == (Lot(1, 1, "app", 10, "mover"),)
+    out, into = went(10, other=there), came(10, event=2, other=back, moved_under="other")
+    book.apply(5, [change(10, 0, out, at=back), change(25, 35, into, at=there)])
+    assert book.at(there, 5) == (
+        Lot(1, 1, "app", 20, "mover"),
+        Lot(1, 1, "app", 10, "other"),
+        Lot(2, 1, "", 5, "mover"),
+    )
+    # An unstake beside a remark uses up what was moved under it before all else.
+    book.apply(6, [change(35, 28, went(7, "other"), at=there)])
+    assert [lot.shares for lot in book.at(there, 6)] == [20, 3, 5]
 
 
 def test_pa8_a_transfer_starts_untagged_and_a_swapped_key_does_not() -> None:
@@ -175,11 +199,19 @@ class World:
         gone: Counter[Age] = Counter()
         for _ in range(count):
             there = [age for age, shares in self.held[position].items() if shares]
-            of_tag = [age for age in there if tag and age[2] == tag]
+            of_tag = [age for age in there if tag and tag in age[2:]]
             age = min(of_tag or there)
             self.held[position][age] -= 1
             gone[age] += 1
         return gone
+
+    @staticmethod
+    def marked(lots: Counter[Age], tag: str) -> Counter[Age]:
+        """What was moved under a remark."""
+        found: Counter[Age] = Counter()
+        for (block, event, came, _), shares in lots.items():
+            found[block, event, came, tag] += shares
+        return found
 
     @staticmethod
     def resized(lots: Counter[Age], total: int) -> Counter[Age]:
@@ -214,7 +246,7 @@ def play(seed: int) -> None:
             if kind == "stake":
                 tag, count = chance.choice(TAGS), chance.randint(1, 20)
                 legs[place].append(Leg(event, True, count * value, tag))
-                world.held[place][block, event, tag] += count
+                world.held[place][block, event, tag, ""] += count
             elif kind == "claim":
                 root, count = (hotkey, 0, who), chance.randint(1, 20)
                 if not world.share(root):
@@ -238,15 +270,19 @@ def play(seed: int) -> None:
                 count = held if kind == "swap" else chance.randint(1, held)
                 arrived = count if other[:2] == place[:2] else chance.randint(1, 30)
                 carries = kind != "transfer"
-                legs[place].append(Leg(event, False, count * value, other=other if carries else None))
+                tag = chance.choice(TAGS) if moves else ""
+                legs[place].append(Leg(event, False, count * value, tag, other=other if carries else None))
+                alpha = arrived * worth[other[:2]]
                 legs[other].append(
-                    Leg(event + 1, True, arrived * worth[other[:2]], other=place if carries else None)
+                    Leg(event + 1, True, alpha, other=place if carries else None, moved_under=tag)
                 )
-                gone = world.take(place, count, "")
+                gone = world.take(place, count, tag)
+                if tag:
+                    gone = world.marked(gone, tag)
                 if carries:
                     world.held[other] += world.resized(gone, arrived)
                 else:
-                    world.held[other][block, event + 1, ""] += arrived
+                    world.held[other][block, event + 1, "", ""] += arrived
         changes = [
             Change(
                 place,

@@ -201,6 +201,8 @@ LOOKS_AT: list[dict[str, Any]] = [
     {"kind": "MEMO", "memo_match": "EQUALS", "memo": "talisman"},
     {"kind": "MEMO", "memo_match": "STARTS", "memo": "nova"},
     {"kind": "MEMO", "memo_match": "REGEX", "memo": "^(talisman|nova)"},
+    {"kind": "MEMO", "memo_match": "EQUALS", "memo": "talisman", "on_restake": True},
+    {"kind": "MEMO", "memo_match": "STARTS", "memo": "nova", "on_stake": False, "on_restake": True},
     {"kind": "SUBNET", "netuid": 2},
     {"kind": "SIDE", "side": "ROOT"},
     {"kind": "ALL"},
@@ -222,6 +224,7 @@ delegations = st.builds(
     st.sampled_from(["ALPHA", "ROOT"]),
     st.integers(0, 12),
     moments,
+    texts,
     texts,
     histories,
 )

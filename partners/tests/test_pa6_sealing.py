@@ -52,7 +52,7 @@ LATER = {
         "excluded_netuids", "excluded_wallets", "hotkeys", "monthly_cap_rao", "netuids", "new_delegators_only",
         "sides", "tiers",
     ],
-    "partners_ruleevent": ["memo", "memo_match", "netuid", "side"],
+    "partners_ruleevent": ["memo", "memo_match", "netuid", "on_restake", "on_stake", "on_unstake", "side"],
 }  # fmt: skip
 
 

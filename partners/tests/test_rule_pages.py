@@ -36,6 +36,8 @@ def rule_form(agreement: Agreement, **values: Any) -> dict[str, Any]:
         "agreement": agreement.pk,
         "kind": "MEMO",
         **empty,
+        "on_stake": "on",
+        "on_unstake": "on",
         "priority": "100",
         "applies_from_block": "0",
         "is_active": "on",
@@ -48,7 +50,12 @@ def rule_form(agreement: Agreement, **values: Any) -> dict[str, Any]:
     [
         ({"memo_match": "EQUALS", "memo": "talisman"}, "Remark equals “talisman”"),
         ({"memo_match": "REGEX", "memo": "^talisman"}, "Remark regular expression (re2) “^talisman”"),
-        ({"kind": "SUBNET", "netuid": "0"}, "Subnet 0"),
+        (
+            {"memo_match": "STARTS", "memo": "nova", "on_unstake": "", "on_restake": "on"},
+            "Remark starts with “nova” on stake and restake",
+        ),
+        # What a page hides at other kinds says nothing there.
+        ({"kind": "SUBNET", "netuid": "0", "on_stake": "", "on_restake": "on"}, "Subnet 0"),
         ({"kind": "SIDE", "side": "ROOT"}, "Side Root TAO"),
         ({"kind": "ALL"}, "All stake"),
     ],
@@ -72,6 +79,10 @@ def test_pa3_a_rule_of_every_kind_is_added_and_named(
         (
             {"memo_match": "EQUALS", "memo": "talisman", "netuid": "2"},
             "A rule by remark has none; leave it empty.",
+        ),
+        (
+            {"memo_match": "EQUALS", "memo": "talisman", "on_stake": ""},
+            "A remark counts on stake or on restake, or on both.",
         ),
         ({"kind": "WALLET", "memo": "talisman"}, "A rule by exact wallet has none; leave it empty."),
         ({"kind": "SUBNET"}, "A rule by subnet needs it."),
@@ -103,6 +114,24 @@ def test_pa3_a_rule_that_lacks_what_it_looks_at_is_refused_in_words(
 def test_pa3_the_database_refuses_rules_that_do_not_say_what_they_look_at(values: dict[str, Any]) -> None:
     agreement = make_agreement(make_partner(), with_rule=False)
     with pytest.raises(IntegrityError, match="rule_says_what_it_looks_at"), transaction.atomic():
+        Rule.objects.bulk_create([Rule(agreement=agreement, **values)])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kind": "MEMO", "memo": "talisman", "memo_match": "EQUALS", "on_stake": False},
+        {"kind": "WALLET", "on_restake": True},
+        {"kind": "ALL", "on_unstake": False},
+        {"kind": "ALL", "on_stake": False, "on_restake": True},
+    ],
+)
+def test_pa3_the_database_refuses_rules_that_count_on_nothing_or_on_what_they_do_not_look_at(
+    values: dict[str, Any],
+) -> None:
+    agreement = make_agreement(make_partner(), with_rule=False)
+    refused = pytest.raises(IntegrityError, match="rule_says_what_its_memo_counts_on")
+    with refused, transaction.atomic():
         Rule.objects.bulk_create([Rule(agreement=agreement, **values)])
 
 

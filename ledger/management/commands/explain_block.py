@@ -39,4 +39,5 @@ class Command(BaseCommand):
             for share in epoch["shares"]:
                 amount = format_rao(share["take_rao"])
                 under = f"  under {share['remark']}" if "remark" in share else ""
+                under += f"  moved under {share['moved_under']}" if "moved_under" in share else ""
                 self.stdout.write(f"  {share['coldkey']}  {amount:>24}  {share['partner'] or '-'}{under}")
