@@ -35,8 +35,8 @@ SHOWN_VALUES = ("starts", "ends", "rate", "minimum", "covered")
 SHOWN_TERMS = (("starts", "ends"), ("rate", "minimum"), "basis", "covered", "notes")
 
 
-# What a rule finds delegators by.
-LOOKS_AT = ("kind", "memo_match", "memo", "on_stake", "on_unstake", "on_restake", "netuid", "side")
+# What a rule finds delegators by. What a remark counts on stands on the rule's own page, where there is room.
+LOOKS_AT = ("kind", "memo_match", "memo", "netuid", "side")
 
 
 class AgreementDisplay:
