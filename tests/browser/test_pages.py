@@ -12,6 +12,7 @@ from chain.models import Hotkey
 from chain.tests.factories import HOTKEY, make_blocks, make_everything
 from chain.tests.hostile_node import HostileNode, serving_websocket
 from chain.tests.replay_node import Play
+from partners.tests.factories import make_agreement, make_partner
 from rakeback.demo import run_demo
 from tests.browser.conftest import Visitor
 
@@ -127,6 +128,25 @@ def test_ui9_a_message_with_a_long_word_fits_a_phone(visitor: Visitor, settings:
     assert visitor.page.evaluate(OVERFLOW) == 0
     # The list itself says it too, and what to do.
     assert "put an archive node before it" in visitor.page.inner_text("#result_list")
+    assert visitor.complaints == []
+
+
+def test_ui9_an_action_and_its_reason_can_be_run_on_a_phone(visitor: Visitor) -> None:
+    make_agreement(make_partner())
+    operator = User.objects.create_user("olivia", password="asks-before-she-acts", is_staff=True)
+    operator.groups.set(Group.objects.filter(name="operator"))
+    visitor.sign_in("olivia", "asks-before-she-acts")
+    visitor.page.set_viewport_size({"width": 390, "height": 844})
+    visitor.open("/admin/partners/rule/")
+    visitor.page.check("input.action-select >> nth=0")
+    visitor.page.select_option("#changelist-actions select[name=action]", "deactivate", force=True)
+    for selector in ("button[name=index]", "input[name=reason]", "select[name=action]"):
+        box = visitor.page.locator(f"#changelist-actions {selector}").bounding_box()
+        assert box is not None
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390, selector
+    visitor.page.fill("#changelist-actions input[name=reason]", "Signed off by Kim")
+    visitor.page.click("#changelist-actions button[name=index]")
+    visitor.page.wait_for_selector("text=Rules now inactive: 1")
     assert visitor.complaints == []
 
 
