@@ -151,7 +151,7 @@ class RakebackSerializer(serializers.ModelSerializer[CommissionLine]):
         model = CommissionLine
         fields = (
             "partner_id", "partner", "period", "hotkey", "netuid", "side", "basis", "base_rao", "rate_bps",
-            "commission_rao",
+            "commission_rao", "wallet_address",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -214,6 +214,10 @@ class StatementLineSerializer(serializers.Serializer[Any]):
     rate_bps = serializers.IntegerField()
     commission_rao = serializers.IntegerField()
     basis = serializers.ChoiceField(BASES, required=False, help_text="Only where it is not the take.")
+    wallet_address = serializers.CharField(required=False, help_text="Only where wallets are listed.")
+    wallets = serializers.IntegerField(
+        required=False, help_text="How many wallets' lines are summed here, where they are not listed."
+    )
 
 
 class BlockRangeSerializer(serializers.Serializer[Any]):

@@ -26,6 +26,7 @@ from ledger.models import (
     DelegationWinner,
     DelegatorTake,
     Entry,
+    NamedTake,
     PartnerTake,
     Period,
     Posting,
@@ -183,6 +184,14 @@ def _rows_of(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, R
             for key, amount in result.roll_up_rows()
         },
     )
+    named = NamedTake.objects.filter(period=period).values_list(
+        "hotkey", "netuid", "side", "agreement_id", "wallet_address", "take_rao"
+    )
+    yield (
+        "takes of named wallets",
+        set(named),
+        {(*pool, agreement, wallet, amount) for pool, agreement, wallet, amount in result.wallet_rows()},
+    )
     if "winners" in period.manifest:
         yield "winners", _stored_winners(period), set(map(winner_row, result.winner_rows()))
     sold = ConversionAllocation.objects.filter(period=period).values_list(
@@ -203,6 +212,7 @@ def _rows_of(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, R
         "base_rao",
         "rate_bps",
         "commission_rao",
+        "wallet_address",
     )
     yield (
         "commission lines",
@@ -218,6 +228,7 @@ def _rows_of(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, R
                 base,
                 key.rate_bps,
                 amount,
+                key.wallet,
             )
             for key, base, amount in result.lines()
         },

@@ -55,13 +55,23 @@ class Earned:
         return part_rao + part_rao * dividend // take
 
 
+@dataclass(eq=False, slots=True)
+class Wallets:
+    """What each wallet earned the validator of one pool in one period, under an agreement whose lines name wallets.
+
+    Whatever is paid on take of that period, then or when its alpha is sold, is split over them by it.
+    """
+
+    takes: dict[str, int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """The part of one yield's take that one agreement's delegators earned; without agreement it is our own.
 
     `steps` are the rates by the month's volume, empty where `rate_bps` holds for all of it, and `cap_rao` is the most that
     the partner's month may come to, None for no limit. `gross_rao` is the gross dividend that the take is of, where
-    the rate is of that.
+    the rate is of that; `wallets` are given where lines name them.
     """
 
     partner_id: int | None
@@ -72,6 +82,7 @@ class Part:
     steps: Steps = ()
     cap_rao: int | None = None
     gross_rao: int | None = None
+    wallets: Wallets | None = field(default=None, compare=False)
 
     @property
     def basis(self) -> Basis:
@@ -141,7 +152,7 @@ class Handover:
 
 @dataclass(frozen=True, slots=True, order=True)
 class LineKey:
-    """What one line of a statement is about."""
+    """What one line of a statement is about; `wallet` is empty where lines name none."""
 
     partner_id: int
     hotkey: str
@@ -150,6 +161,7 @@ class LineKey:
     agreement_id: int
     rate_bps: int
     basis: Basis = Basis.TAKE
+    wallet: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -199,6 +211,14 @@ class Calculation:
     realised_rao: int = 0
     won: dict[Held, list[Won]] = field(default_factory=lambda: defaultdict(list))
     left: list[OpenLot] = field(default_factory=list)
+    wallets: dict[tuple[Pool, int], Wallets] = field(default_factory=lambda: defaultdict(Wallets))
+
+    def wallet_rows(self) -> Iterator[tuple[Pool, int, str, int]]:
+        """Give (pool, agreement, wallet, take) of the wallets that lines name, in order; who earned nothing is left out."""
+        for (pool, agreement_id), wallets in sorted(self.wallets.items(), key=lambda entry: entry[0]):
+            for wallet, take_rao in sorted(wallets.takes.items()):
+                if take_rao:
+                    yield pool, agreement_id, wallet, take_rao
 
     def winner_rows(self) -> Iterator[tuple[Held, Won]]:
         """Give (delegation, who won it from which block to which) in order."""
@@ -338,8 +358,13 @@ def _attribute(
             of[coldkey] = of.get(coldkey, 0) + part.amount
             key = coldkey, winner.partner_id if winner is not None else 0
             rolled[key] = rolled.get(key, 0) + part.amount
+    for agreement, winner in winners.items():
+        if winner.names_wallets:
+            named = result.wallets[pool, agreement].takes
+            for coldkey, amount in takes[agreement].items():
+                named[coldkey] = named.get(coldkey, 0) + amount
     parts = [
-        _part(winners.get(agreement), amounts, gross.get(agreement))
+        _part(winners.get(agreement), amounts, gross.get(agreement), result.wallets.get((pool, agreement)))
         for agreement, amounts in sorted(takes.items())
         if amounts
     ]
@@ -350,7 +375,9 @@ def _attribute(
     return parts
 
 
-def _part(winner: Winner | None, amounts: Mapping[str, int], gross_rao: int | None) -> Part:
+def _part(
+    winner: Winner | None, amounts: Mapping[str, int], gross_rao: int | None, wallets: Wallets | None
+) -> Part:
     count, take_rao = len(amounts), sum(amounts.values())
     if winner is None:
         return Part(None, None, 0, count, take_rao)
@@ -363,6 +390,7 @@ def _part(winner: Winner | None, amounts: Mapping[str, int], gross_rao: int | No
         winner.steps,
         winner.cap_rao,
         gross_rao,
+        wallets,
     )
 
 
@@ -398,15 +426,23 @@ def _add_bases(bases: Iterable[Base], month: MonthSoFar, result: Calculation) ->
     volumes, paid = defaultdict(int, month.volumes), defaultdict[int, int](int)
     # In ten-thousandths of a rao: lines are rounded down once each, so what is paid is never above this.
     paid.update({partner: amount * BPS_WHOLE for partner, amount in month.commissions.items()})
+    named: dict[tuple[LineKey, Wallets], int] = defaultdict(int)
     for base in sorted(bases, key=lambda base: base.block):
         part = base.part
         if part.agreement_id is None or part.partner_id is None or not base.amount_rao:
             continue
         for rate_bps, amount in _rated(base, volumes[part.agreement_id], paid[part.partner_id]):
             key = LineKey(part.partner_id, *base.pool, part.agreement_id, rate_bps, part.basis)
-            result.bases[key] += amount
+            if part.wallets is None:
+                result.bases[key] += amount
+            else:
+                named[key, part.wallets] += amount
             volumes[part.agreement_id] += amount
             paid[part.partner_id] += amount * rate_bps
+    for (key, wallets), amount in named.items():
+        for wallet, of_it in split(amount, sorted(wallets.takes.items())):
+            if of_it:
+                result.bases[replace(key, wallet=wallet)] += of_it
 
 
 def _rated(base: Base, volume_rao: int, paid: int) -> Iterator[tuple[int, int]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from django.db.backends.postgresql.psycopg_any import NumericRange
-from django.db.models import Exists, OuterRef, Q, Sum
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from chain.fields import RaoField
@@ -19,8 +19,18 @@ from chain.pools.shares import Share, adds_up, weights
 from chain.splitting import CannotSplit, split
 from chain.stake.causes import Cause
 from chain.units import BLOCK_MAX
-from ledger.calculation import Earned, Handover, MonthSoFar, OpenLot, Part, Sale, held_by, pools_before
-from ledger.models import CommissionLine, PartnerTake
+from ledger.calculation import (
+    Earned,
+    Handover,
+    MonthSoFar,
+    OpenLot,
+    Part,
+    Sale,
+    Wallets,
+    held_by,
+    pools_before,
+)
+from ledger.models import CommissionLine, NamedTake, PartnerTake
 from partners.matching import RuleBook
 
 
@@ -201,7 +211,9 @@ def parts_of(yield_ids: list[int]) -> dict[int, list[Part]]:
     """Read the stored parts of yields in closed periods."""
     parts: dict[int, list[Part]] = defaultdict(list)
     rows = PartnerTake.objects.filter(source_id__in=yield_ids).order_by("source_id", "agreement_id")
-    for row in rows.iterator():
+    named = _named_wallets(rows)
+    for row in rows.select_related("source").iterator():
+        pool = row.source.hotkey, row.source.netuid, row.source.side
         parts[row.source_id].append(
             Part(
                 row.partner_id,
@@ -212,9 +224,21 @@ def parts_of(yield_ids: list[int]) -> dict[int, list[Part]]:
                 tuple((border, rate) for border, rate in row.steps),
                 row.cap_rao,
                 row.gross_rao,
+                named.get((row.period_id, *pool, row.agreement_id)),
             )
         )
     return parts
+
+
+def _named_wallets(parts: QuerySet[PartnerTake]) -> dict[tuple[int, str, int, str, int | None], Wallets]:
+    """By period, pool and agreement, the wallets that lines on these parts name."""
+    found: dict[tuple[int, str, int, str, int | None], Wallets] = defaultdict(Wallets)
+    rows = NamedTake.objects.filter(period__in=parts.order_by().values("period"))
+    for period, hotkey, netuid, side, agreement, wallet, take_rao in rows.values_list(
+        "period_id", "hotkey", "netuid", "side", "agreement_id", "wallet_address", "take_rao"
+    ):
+        found[period, hotkey, netuid, side, agreement].takes[wallet] = take_rao
+    return found
 
 
 def read_month(start_at: datetime) -> MonthSoFar:

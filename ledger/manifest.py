@@ -21,6 +21,7 @@ from ledger.calculation import Calculation, Held, Won
 from ledger.models import Attribution, Period
 from partners.matching import AgreementTerms, RuleBook, RuleTerms, WalletTerms
 from partners.models import Partner
+from partners.rates import Aggregation
 
 MANIFEST_VERSION = 1
 RULESET = 1
@@ -196,6 +197,8 @@ def frozen_book(rules: Mapping[str, Any]) -> RuleBook:
             excluded_wallets=frozenset(row.get("excluded_wallets", ())),
             tiers=tuple((border, rate) for border, rate in row.get("tiers", ())),
             monthly_cap_rao=row.get("monthly_cap_rao"),
+            names_wallets=row.get("names_wallets", False),
+            aggregation=row.get("aggregation", Aggregation.LUMP_SUM),
         )
         for row in rules["agreements"]
     ]

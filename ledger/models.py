@@ -157,6 +157,36 @@ class DelegatorTake(models.Model):
         return f"{self.coldkey} {self.period_id}"
 
 
+class NamedTake(models.Model):
+    """What one wallet earned the validator in a closed period, per pool, under an agreement whose lines name wallets (LE3).
+
+    Per (period, hotkey, netuid, side, agreement) the rows add up to the agreement's part of the take, checked at commit.
+    """
+
+    period = models.ForeignKey(Period, on_delete=models.PROTECT, related_name="named_takes")
+    hotkey = models.CharField(max_length=ADDRESS_LENGTH)
+    netuid = models.PositiveIntegerField()
+    side = models.CharField(max_length=9, choices=Side.choices)
+    agreement = models.ForeignKey(Agreement, on_delete=models.PROTECT, related_name="+")
+    wallet_address = models.CharField(max_length=ADDRESS_LENGTH)
+    take_rao = RaoField()
+
+    class Meta:
+        ordering = ["period", "hotkey", "netuid", "side", "agreement", "wallet_address"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["agreement", "wallet_address", "hotkey", "netuid", "side", "period"],
+                name="named_take_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(take_rao__gt=0) & ~Q(wallet_address=""), name="named_take_says_whose_and_how_much"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.wallet_address} {self.period_id}"
+
+
 class DelegationWinner(models.Model):
     """The rule that won one delegation at every epoch of its pool in a range of blocks of a closed period (PA1).
 
@@ -254,12 +284,38 @@ class CommissionLine(models.Model):
     base_rao = RaoField()
     rate_bps = models.PositiveIntegerField()
     commission_rao = RaoField()
+    wallet_address = models.CharField(
+        max_length=ADDRESS_LENGTH,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Whose stake earned it, where the agreement's lines name wallets.",
+    )
 
     class Meta:
-        ordering = ["period", "partner", "hotkey", "netuid", "side", "agreement", "rate_bps", "basis"]
+        ordering = [
+            "period",
+            "partner",
+            "hotkey",
+            "netuid",
+            "side",
+            "agreement",
+            "rate_bps",
+            "basis",
+            "wallet_address",
+        ]
         constraints = [
             models.UniqueConstraint(
-                fields=["period", "agreement", "hotkey", "netuid", "side", "rate_bps", "basis"],
+                fields=[
+                    "period",
+                    "agreement",
+                    "hotkey",
+                    "netuid",
+                    "side",
+                    "rate_bps",
+                    "basis",
+                    "wallet_address",
+                ],
                 name="commission_line_once",
             ),
             models.CheckConstraint(

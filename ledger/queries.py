@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
 from chain.network import coin
 from chain.queries import spot_prices_rao
@@ -20,6 +23,7 @@ from ledger.models import Account, CommissionLine, DelegatorTake, Period, Postin
 from ledger.readiness import Readiness, check_day, next_day, unattributed_count
 from ledger.statements import Statement, StatementLine
 from partners.models import Partner
+from partners.rates import Aggregation
 
 # Later than any period.
 END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
@@ -117,26 +121,42 @@ def statements_of(period: Period) -> list[Statement]:
 
 
 def _statement(partner: Partner, period: Period, pending: list[PendingAlpha]) -> Statement:
-    lines = CommissionLine.objects.filter(period=period, partner=partner).order_by(
-        "hotkey", "netuid", "side", "agreement_id", "rate_bps", "basis"
-    )
+    rows = CommissionLine.objects.filter(period=period, partner=partner)
     return Statement(
         partner=partner.slug,
         partner_name=partner.name,
         period=period.key,
         first_block=period.blocks.lower,
         last_block=period.blocks.upper - 1,
-        lines=tuple(
-            StatementLine(
-                row.hotkey, row.netuid, row.side, row.base_rao, row.rate_bps, row.commission_rao, row.basis
-            )
-            for row in lines
-        ),
+        lines=tuple(_statement_lines(rows, period)),
         pending_alpha=tuple((row.netuid, row.alpha_rao) for row in pending if row.partner_id == partner.pk),
         manifest_hash=period.manifest_hash,
         lost_blocks=tuple(lost_blocks_of(period)),
         currency=coin().unit,
     )
+
+
+def _statement_lines(rows: QuerySet[CommissionLine], period: Period) -> Iterator[StatementLine]:
+    """Give lines as the agreements say that closed the period with it: every wallet, or a sum of a pool's wallets."""
+    pool = ("hotkey", "netuid", "side", "agreement_id", "rate_bps", "basis")
+    in_order = list(rows.order_by(*pool, "wallet_address"))
+    terms = period.manifest["rules"]["agreements"] if any(row.wallet_address for row in in_order) else ()
+    listed = {row["id"] for row in terms if row.get("aggregation") == Aggregation.PER_WALLET}
+    for (hotkey, netuid, side, agreement, rate_bps, basis), group in groupby(in_order, key=attrgetter(*pool)):
+        lines = list(group)
+        each = [[line] for line in lines] if agreement in listed else [lines]
+        for some in each:
+            yield StatementLine(
+                hotkey,
+                netuid,
+                side,
+                sum(line.base_rao for line in some),
+                rate_bps,
+                sum(line.commission_rao for line in some),
+                basis,
+                wallet=some[0].wallet_address if agreement in listed else "",
+                wallets=sum(line.wallet_address != "" for line in some) if agreement not in listed else 0,
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,11 @@ CSV_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class StatementLine:
-    """One pool and side: what the partner's delegators earned in TAO, and the partner's part of it."""
+    """One pool and side: what the partner's delegators earned in TAO, and the partner's part of it.
+
+    `wallet` is the one that earned it, where the statement lists wallets; `wallets` how many lines of wallets are summed
+    here, each rounded down on its own, where it does not.
+    """
 
     hotkey: str
     netuid: int
@@ -39,6 +43,8 @@ class StatementLine:
     rate_bps: int
     commission_rao: int
     basis: str = Basis.TAKE
+    wallet: str = ""
+    wallets: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Statement:
 
     `lost_blocks` are (first, last) of blocks that could never be read: what was earned in them is not in here.
     Amounts are in billionths of `currency`, which JSON and CSV name where it is not TAO; they name the basis of a line
-    where it is not the take.
+    where it is not the take, and its wallet, or how many, where lines name wallets.
     """
 
     partner: str
@@ -76,6 +82,16 @@ class Statement:
         """Tell whether a line has the gross dividend as its base."""
         return any(line.basis == Basis.GROSS for line in self.lines)
 
+    @property
+    def has_wallets(self) -> bool:
+        """Tell whether a line is of one wallet."""
+        return any(line.wallet for line in self.lines)
+
+    @property
+    def has_sums(self) -> bool:
+        """Tell whether a line sums those of several wallets."""
+        return any(line.wallets for line in self.lines)
+
     def _content(self) -> dict[str, Any]:
         lost = [{"first": first, "last": last} for first, last in self.lost_blocks]
         return ({"lost_blocks": lost} if lost else {}) | {
@@ -92,6 +108,8 @@ class Statement:
                     "rate_bps": line.rate_bps,
                     "commission_rao": line.commission_rao,
                     **({} if line.basis == Basis.TAKE else {"basis": line.basis}),
+                    **({"wallet_address": line.wallet} if line.wallet else {}),
+                    **({"wallets": line.wallets} if line.wallets else {}),
                 }
                 for line in self.lines
             ],
@@ -122,6 +140,7 @@ class Statement:
         content_hash = self.content_hash
         is_other, is_gross = self.currency != "TAO", self.has_gross
         columns = CSV_COLUMNS + ("currency",) * is_other + ("basis",) * is_gross
+        columns += ("wallet_address",) * self.has_wallets + ("wallets",) * self.has_sums
         rows: list[tuple[str | int | None, ...]] = [
             (
                 self.partner,
@@ -135,6 +154,8 @@ class Statement:
                 content_hash,
                 *(self.currency,) * is_other,
                 *(line.basis,) * is_gross,
+                *(line.wallet,) * self.has_wallets,
+                *(line.wallets or None,) * self.has_sums,
             )
             for line in self.lines
         ]

@@ -407,6 +407,8 @@ class AgreementForm(AgreementInlineForm):
             "excluded_wallets",
             "tiers",
             "monthly_cap_rao",
+            "wallet_attribution_enabled",
+            "aggregation",
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from chain.units import format_bps
 from partners.memos import MemoMatch, matcher
-from partners.rates import Basis, Steps, steps_of
+from partners.rates import Aggregation, Basis, Steps, steps_of
 
 
 class RuleKind(StrEnum):
@@ -99,7 +99,8 @@ class AgreementTerms:
 
     Empty `netuids`, `hotkeys` or `sides` stand for every one of them; `CHILD` may be among the sides. What is excluded never
     counts, whatever finds it. `tiers` are (from rao, rate in basis points) of the month's volume, `monthly_cap_rao` the
-    most that the partner's commission of a month may come to (:mod:`partners.rates`).
+    most that the partner's commission of a month may come to (:mod:`partners.rates`). `names_wallets` asks for lines by
+    wallet, which statements list or sum as `aggregation` says.
     """
 
     id: int
@@ -117,6 +118,8 @@ class AgreementTerms:
     excluded_wallets: frozenset[str] = frozenset()
     tiers: tuple[tuple[int, int], ...] = ()
     monthly_cap_rao: int | None = None
+    names_wallets: bool = False
+    aggregation: str = Aggregation.LUMP_SUM
     steps: Steps = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -196,8 +199,8 @@ class Winner:
     """The one claim that won, and the rate it is paid at; `wallet_id` is that of the wallet it was named by.
 
     `basis` is what the rate is of; `steps` are the rates by the month's volume, empty where `rate_bps` holds for all of it;
-    `cap_rao` the most that the partner's month may come to; `outranked` the rules that claimed it too, the next in rank
-    first.
+    `cap_rao` the most that the partner's month may come to; `names_wallets` that lines name whose stake it is; `outranked`
+    the rules that claimed it too, the next in rank first.
     """
 
     partner_id: int
@@ -208,6 +211,7 @@ class Winner:
     steps: Steps = ()
     cap_rao: int | None = None
     basis: str = Basis.TAKE
+    names_wallets: bool = False
     outranked: tuple[int, ...] = ()
 
 
@@ -365,6 +369,12 @@ class RuleBook:
                     excluded_netuids=sorted(agreement.excluded_netuids),
                     excluded_wallets=sorted(agreement.excluded_wallets),
                     tiers=[list(tier) for tier in agreement.tiers],
+                    names_wallets=agreement.names_wallets,
+                )
+                | (
+                    {}
+                    if agreement.aggregation == Aggregation.LUMP_SUM
+                    else {"aggregation": agreement.aggregation}
                 )
                 # A cap of nothing is one.
                 | (
@@ -557,6 +567,7 @@ def _winner_of(claims: list[Claim]) -> Winner:
         agreement.steps,
         agreement.monthly_cap_rao,
         agreement.basis,
+        agreement.names_wallets,
         tuple(dict.fromkeys(other.id for _, other, _ in others if other.id != rule.id)),
     )
 

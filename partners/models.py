@@ -30,7 +30,7 @@ from chain.network import coin, family
 from chain.units import BPS_WHOLE, format_bps, format_rao
 from partners.matching import CHILD, RuleKind
 from partners.memos import PATTERN_LENGTH_MAX, InvalidMemo, MemoMatch, matcher
-from partners.rates import Basis, InvalidTiers, check_tiers
+from partners.rates import Aggregation, Basis, InvalidTiers, check_tiers
 from partners.texts import check_notes, check_text
 
 Model = TypeVar("Model", bound=models.Model)
@@ -129,6 +129,7 @@ def short_moment(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d}" if moment.time() == time() else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
+AGGREGATIONS = [(Aggregation.LUMP_SUM, "One sum per pool"), (Aggregation.PER_WALLET, "Every wallet")]
 BASES = [(Basis.TAKE, "Share of the take"), (Basis.GROSS, "Share of the gross dividend")]
 
 
@@ -423,6 +424,20 @@ class Agreement(models.Model):
         validators=[MinValueValidator(0)],
         help_text="Less than this is carried forward, in rao.",
     )
+    wallet_attribution_enabled = models.BooleanField(
+        "lines name the wallets",
+        default=False,
+        db_default=False,
+        help_text="Each wallet has commission lines of its own, rounded down each. From the next day that closes.",
+    )
+    aggregation = models.CharField(
+        "statements list",
+        max_length=10,
+        choices=AGGREGATIONS,
+        default=Aggregation.LUMP_SUM,
+        db_default=Aggregation.LUMP_SUM,
+        help_text="What the partner reads. Wallets are listed only where lines name them.",
+    )
     netuids = ArrayField(
         models.PositiveIntegerField(),
         default=list,
@@ -494,6 +509,12 @@ class Agreement(models.Model):
                 violation_error_message="This span overlaps another agreement of the partner.",
             ),
             models.CheckConstraint(
+                condition=Q(aggregation=Aggregation.LUMP_SUM)
+                | Q(aggregation=Aggregation.PER_WALLET, wallet_attribution_enabled=True),
+                name="agreement_lists_wallets_that_lines_name",
+                violation_error_message="A statement lists wallets only where lines name them.",
+            ),
+            models.CheckConstraint(
                 condition=Q(rate_bps__lte=10_000),
                 name="agreement_rate_at_most_whole",
                 violation_error_message="The rate is at most 100 %.",
@@ -524,11 +545,17 @@ class Agreement(models.Model):
         return f"{self.partner}: {self.terms}"
 
     def clean(self) -> None:
-        """Refuse tiers that are none."""
+        """Refuse tiers that are none, and to list wallets that no line names."""
         try:
             check_tiers(self.tiers)
         except InvalidTiers as error:
             raise ValidationError({"tiers": f"Not possible: {error}."}) from error
+        if self.aggregation == Aggregation.PER_WALLET and not self.wallet_attribution_enabled:
+            raise ValidationError(
+                {
+                    "aggregation": "A statement lists wallets only where lines name them. Switch that on, or list sums."
+                }
+            )
 
     @property
     def terms(self) -> str:

@@ -30,6 +30,8 @@ def rule_book() -> RuleBook:
             excluded_wallets=frozenset(agreement.excluded_wallets),
             tiers=tuple((border, rate) for border, rate in agreement.tiers),
             monthly_cap_rao=agreement.monthly_cap_rao,
+            names_wallets=agreement.wallet_attribution_enabled,
+            aggregation=agreement.aggregation,
         )
         for agreement in Agreement.objects.select_related("partner").order_by("pk")
     ]

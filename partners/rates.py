@@ -20,6 +20,13 @@ class Basis(StrEnum):
     GROSS = "GROSS"
 
 
+class Aggregation(StrEnum):
+    """How a statement lists a pool in which several wallets earned: in one sum, or each by its address."""
+
+    LUMP_SUM = "LUMP_SUM"
+    PER_WALLET = "PER_WALLET"
+
+
 Steps = tuple[tuple[int, int], ...]
 """(from rao, rate in basis points), the first from 0, ascending. Empty: one rate for everything."""
 

@@ -121,10 +121,20 @@ class DelegationWinnerAdmin(LedgerAdmin):
 class CommissionLineAdmin(LedgerAdmin):
     """Every line of every statement."""
 
-    list_display = ["period_key", "partner", "netuid", "side", "base", "rate", "commission", "hotkey_shown"]
+    list_display = [
+        "period_key",
+        "partner",
+        "netuid",
+        "side",
+        "base",
+        "rate",
+        "commission",
+        "hotkey_shown",
+        "wallet",
+    ]
     list_filter = ["partner", "side", "netuid"]
     list_select_related = ["period", "partner"]
-    search_fields = ["partner__name", "period__key", "hotkey"]
+    search_fields = ["partner__name", "period__key", "hotkey", "wallet_address"]
     ordering = ["-period__start_at", "partner__name", "netuid", "side"]
     empty_title = "No lines yet"
     empty_text = (
@@ -155,6 +165,10 @@ class CommissionLineAdmin(LedgerAdmin):
     @display(description="Hotkey", ordering="hotkey")
     def hotkey_shown(self, row: CommissionLine) -> Any:
         return address_html(row.hotkey)
+
+    @display(description="Wallet", ordering="wallet_address", empty_value="all")
+    def wallet(self, row: CommissionLine) -> Any:
+        return address_html(row.wallet_address) if row.wallet_address else None
 
 
 class PostingInline(TabularInline):  # type: ignore[misc]

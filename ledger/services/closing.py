@@ -24,6 +24,7 @@ from ledger.models import (
     DelegationWinner,
     DelegatorTake,
     Entry,
+    NamedTake,
     PartnerTake,
     Period,
 )
@@ -219,8 +220,24 @@ def _write_rows(period: Period, result: Calculation) -> None:
                 basis=key.basis,
                 rate_bps=key.rate_bps,
                 commission_rao=amount,
+                wallet_address=key.wallet,
             )
             for key, base, amount in result.lines()
+        ),
+        batch_size=BATCH,
+    )
+    NamedTake.objects.bulk_create(
+        (
+            NamedTake(
+                period=period,
+                hotkey=hotkey,
+                netuid=netuid,
+                side=side,
+                agreement_id=agreement_id,
+                wallet_address=wallet,
+                take_rao=amount,
+            )
+            for (hotkey, netuid, side), agreement_id, wallet, amount in result.wallet_rows()
         ),
         batch_size=BATCH,
     )

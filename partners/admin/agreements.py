@@ -200,6 +200,7 @@ class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
             {"fields": ("partner", "effective_from", "effective_until", ("rate", "minimum_payout"), "basis")},
         ),
         ("Rates by volume, monthly limit", {"fields": ("tiers", "monthly_cap_rao")}),
+        ("Wallets on statements", {"fields": ("wallet_attribution_enabled", "aggregation")}),
         ("What it covers", {"fields": ("netuids", "hotkeys", "sides", "new_delegators_only")}),
         ("What it leaves out", {"fields": ("excluded_netuids", "excluded_wallets")}),
         (None, {"fields": ("notes", "reason")}),

@@ -79,6 +79,7 @@ def agreement_form(partner: Partner, **values: Any) -> dict[str, Any]:
         "rate": "33 %",
         "minimum_payout": "0.5",
         "basis": "TAKE",
+        "aggregation": "LUMP_SUM",
         "rules-TOTAL_FORMS": "0",
         "rules-INITIAL_FORMS": "0",
         "reason": "Signed",

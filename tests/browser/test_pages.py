@@ -143,7 +143,8 @@ def test_ui9_an_action_and_its_reason_can_be_run_on_a_phone(visitor: Visitor) ->
     for selector in ("button[name=index]", "input[name=reason]", "select[name=action]"):
         box = visitor.page.locator(f"#changelist-actions {selector}").bounding_box()
         assert box is not None
-        assert box["x"] >= 0 and box["x"] + box["width"] <= 390, selector
+        assert box["x"] >= 0, selector
+        assert box["x"] + box["width"] <= 390, selector
     visitor.page.fill("#changelist-actions input[name=reason]", "Signed off by Kim")
     visitor.page.click("#changelist-actions button[name=index]")
     visitor.page.wait_for_selector("text=Rules now inactive: 1")
