@@ -7,6 +7,7 @@ entry. What is registered but not placed here appears under 'More', so nothing i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django.apps import apps
@@ -14,7 +15,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 
 from chain.families import Family
 from chain.models import Gap
@@ -109,16 +110,20 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
     ),
 )
 _PLACED = {entry.model.lower() for _, entries in GROUPS for entry in entries}
+# What Unfold's template asks of each group and each entry. To look in vain takes it ten times as long as to find.
+_GROUP: dict[str, Any] = {"title": "", "badge": None, "collapsible": False, "separator": False}
+_ITEM: dict[str, Any] = {"has_permission": True, "badge": None, "link_callback": None}
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """List the sidebar's groups for this person. Two queries, for the open gaps and the payout addresses under way."""
-    overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
-    groups: list[dict[str, Any]] = [{"items": [overview]}]
+    start = reverse("admin:index")
+    overview = {"title": "Overview", "icon": "dashboard", "link": start, "active": request.path == start}
+    groups: list[dict[str, Any]] = [_GROUP | {"items": [_ITEM | overview]}]
     for title, entries in (*GROUPS, ("More", _unplaced())):
         items = [item for entry in entries if (item := _item(request, entry))]
         if items:
-            groups.append({"title": title, "items": items})
+            groups.append(_GROUP | {"title": title, "items": items})
     return groups
 
 
@@ -135,6 +140,12 @@ def _registered(label: str) -> type[Model] | None:
     return model if admin.site.is_registered(model) else None
 
 
+@cache
+def _link(page: str, prefix: str) -> str:
+    """Find a page's address, once per process and place under which the site is reached."""
+    return reverse(page)
+
+
 def _item(request: HttpRequest, entry: Entry) -> dict[str, Any] | None:
     model = _registered(entry.model)
     if entry.only not in (None, family()):
@@ -142,10 +153,12 @@ def _item(request: HttpRequest, entry: Entry) -> dict[str, Any] | None:
     if model is None or not admin.site.get_model_admin(model).has_view_permission(request):
         return None
     meta = model._meta
-    item: dict[str, Any] = {
+    link = _link(f"admin:{meta.app_label}_{meta.model_name}_changelist", get_script_prefix())
+    item = _ITEM | {
         "title": entry.title,
         "icon": entry.icon,
-        "link": reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist"),
+        "link": link,
+        "active": request.path.startswith(link),
     }
     if model is Gap and (count := Gap.objects.filter(state=Gap.State.OPEN).count()):
         item |= {"badge": f"{count:,}", "badge_variant": "danger"}

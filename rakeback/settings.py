@@ -72,11 +72,12 @@ CSRF_TRUSTED_ORIGINS = _env.names(
 # --- Applications -------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "unfold",
+    # Without its own site: ours is rakeback.site.
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
     "unfold.contrib.import_export",
-    "django.contrib.admin",
+    "rakeback.apps.RakebackAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -257,6 +258,8 @@ PGHISTORY_CREATED_AT_FUNCTION = "CLOCK_TIMESTAMP()"
 # --- Language, time and static files ------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
+# The only one: Unfold describes every language that there is on every page.
+LANGUAGES = [("en", "English")]
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
@@ -332,7 +335,6 @@ UNFOLD = {
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,
-        "navigation": "rakeback.navigation.sidebar",
     },
 }
 REST_FRAMEWORK = {

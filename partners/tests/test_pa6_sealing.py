@@ -49,8 +49,8 @@ OTHER_VALUES = {
 # Columns that rows of the history from before have by a later migration.
 LATER = {
     "partners_agreementevent": [
-        "aggregation", "excluded_netuids", "excluded_wallets", "hotkeys", "monthly_cap_rao", "netuids", "new_delegators_only",
-        "sides", "tiers", "wallet_attribution_enabled",
+        "aggregation", "excluded_netuids", "excluded_wallets", "hotkeys", "monthly_cap_rao", "netuids",
+        "new_delegators_only", "sides", "tiers", "wallet_attribution_enabled",
     ],
     "partners_ruleevent": ["memo", "memo_match", "netuid", "on_restake", "on_stake", "on_unstake", "side"],
 }  # fmt: skip
