@@ -11,7 +11,9 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     RAKEBACK_ENV=production \
     DJANGO_SETTINGS_MODULE=rakeback.settings
-RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin rakeback
+# What a volume for the ends of the history begins with: a folder that the account may write to.
+RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin rakeback && \
+    install --directory --owner 10001 --mode 700 /var/lib/rakeback
 WORKDIR /app
 COPY --from=build /venv /venv
 COPY . .

@@ -3,8 +3,8 @@
 Whoever rules the database can switch its triggers off and write what they like, but not without a trace: an edited row has
 another digest, a removed or moved one breaks the chain, one added behind the chain has no seal, and a history cut off
 at its end no longer ends with what the rows say today. A column that came after a row was sealed must hold there what its
-migration put. Who also takes back the rows themselves is found by a head that was noted elsewhere: the nightly check logs
-one.
+migration put. Who also takes back the rows themselves, or makes the chain anew, is found by a head that was noted
+elsewhere (:mod:`partners.noted_heads`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,19 +86,22 @@ def check_history(heads: Sequence[Head] = ()) -> Checked:
     checked = Checked()
     with connection.cursor() as cursor:
         cursor.execute(_AS_SEALED)
-    noted = {head.number: head for head in heads}
+    noted: dict[int, set[bytes]] = defaultdict(set)
+    for head in heads:
+        noted[head.number].add(head.hash)
     checked.differences += _chain(checked, noted)
     checked.differences += [
-        f"seal {head.number} was noted as {head.hash.hex()[:16]}…, and the history ends "
+        f"seal {number} was noted as {digest.hex()[:16]}…, and the history ends "
         f"{f'at {checked.head.number}' if checked.head else 'before its first row'}: its end was cut off"
-        for head in noted.values()
+        for number, digests in noted.items()
+        for digest in digests
     ]
     checked.differences += [*_unsealed(), *_unlike_today()]
     return checked
 
 
-def _chain(checked: Checked, noted: dict[int, Head]) -> Iterator[str]:
-    """Walk the links; a head that was noted is taken out of `noted` where it is reached."""
+def _chain(checked: Checked, noted: dict[int, set[bytes]]) -> Iterator[str]:
+    """Walk the links; what was noted of a number is taken out of `noted` where it is reached."""
     before, expected = b"", 1
     put = _put_by_migrations()
     for number, kind, event_id, digest, found_hash, content, names_all, later in _links():
@@ -123,8 +127,8 @@ def _chain(checked: Checked, noted: dict[int, Head]) -> Iterator[str]:
         for column, value in json.loads(later or "{}").items():
             if (kind, column) not in put or put[kind, column] != value:
                 yield f"{name}: {column} came later and is not what its migration put there"
-        if (head := noted.pop(number, None)) and head.hash != found_hash:
-            yield f"{name}: was noted as {head.hash.hex()[:16]}… and is {found_hash.hex()[:16]}… now"
+        for was in noted.pop(number, set()) - {found_hash}:
+            yield f"{name}: was noted as {was.hex()[:16]}… and is {found_hash.hex()[:16]}… now"
         before, checked.head = found_hash, Head(number, found_hash)
 
 

@@ -234,6 +234,19 @@ RAKEBACK_PRICE_DISAGREEMENT_BPS = _env.integer(
     "RAKEBACK_PRICE_DISAGREEMENT_BPS", default=500, minimum=1, maximum=10_000
 )
 
+# --- History ------------------------------------------------------------------------------------------
+
+# Outside the database, so that who rules it cannot take back what was noted there.
+RAKEBACK_HISTORY_HEADS = Path(
+    _env.text(
+        "RAKEBACK_HISTORY_HEADS",
+        rule="the whole path of the file in which the worker notes the end of the history each night",
+        example="/var/lib/rakeback/history_heads",
+        default=str(RAKEBACK_HOME.root / "history_heads"),
+        accepts=os.path.isabs,
+    )
+)
+
 # --- Mail -----------------------------------------------------------------------------------------------
 
 # For the notices of new payout addresses. Empty: none is sent, and each says so.

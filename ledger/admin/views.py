@@ -25,7 +25,7 @@ from ledger.readiness import check_day, next_day
 from ledger.services import CannotClose, close_due_days
 from ledger.statements import Statement
 from partners.models import Partner
-from partners.sealing import check_history
+from partners.noted_heads import check_with_noted
 
 CLOSE = "ledger.close_period"
 CHECK = "ledger.check_period"
@@ -198,6 +198,7 @@ class Check:
     verdict: str
     differences: tuple[str, ...]
     head: str = ""
+    compared_with: str = ""
 
 
 class ChecksPage(Page):
@@ -227,7 +228,7 @@ def _ledger_check() -> Check:
 
 
 def _history_check() -> Check:
-    checked = check_history()
+    checked, noted = check_with_noted()
     verdict = (
         "Nothing before its end was edited, removed or moved"
         if checked.ok
@@ -235,7 +236,11 @@ def _history_check() -> Check:
     )
     changes = f"{checked.count:,} change{'' if checked.count == 1 else 's'}"
     return Check(
-        "History of partners", f"{verdict} ({changes}).", _shown(checked.differences), str(checked.head or "")
+        "History of partners",
+        f"{verdict} ({changes}).",
+        _shown(checked.differences),
+        str(checked.head or ""),
+        str(noted),
     )
 
 

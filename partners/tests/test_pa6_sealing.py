@@ -6,6 +6,7 @@ import os
 import random
 from collections import Counter
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -382,7 +383,10 @@ def test_pa6_what_is_no_head_is_refused_with_an_example(text: str) -> None:
 # --- by night, and on the page ----------------------------------------------------------------------------
 
 
-def test_pa6_the_nightly_check_gives_the_head_and_fails_where_something_was_changed() -> None:
+def test_pa6_the_nightly_check_gives_the_head_and_fails_where_something_was_changed(
+    settings: Any, tmp_path: Path
+) -> None:
+    settings.RAKEBACK_HISTORY_HEADS = tmp_path / "history_heads"
     assert check_by_night() == ""
     live_a_little()
     assert check_by_night() == str(newest_head())

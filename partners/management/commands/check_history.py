@@ -4,13 +4,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from partners.sealing import BadHead, Head, check_history
+from partners.noted_heads import check_with_noted
+from partners.sealing import BadHead, Head
 
 SHOWN_MAX = 100
 
 
 class Command(BaseCommand):
-    """Recompute the chain of seals; fails on any difference."""
+    """Recompute the chain of seals and compare it with the ends noted before; fails on any difference."""
 
     help = __doc__
 
@@ -20,7 +21,7 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="NUMBER:HASH",
-            help="an end of the history that an earlier check printed or logged; repeat for more",
+            help="an end of the history that an earlier check printed or logged, beside those in the file; repeat for more",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -28,7 +29,7 @@ class Command(BaseCommand):
             heads = [Head.parse(text) for text in options["head"]]
         except BadHead as error:
             raise CommandError(str(error)) from error
-        checked = check_history(heads)
+        checked, noted = check_with_noted(heads)
         for difference in checked.differences[:SHOWN_MAX]:
             self.stderr.write(difference)
         if not checked.ok:
@@ -41,3 +42,4 @@ class Command(BaseCommand):
             self.stdout.write("Nothing has been changed yet, so there is no history to check.")
         else:
             self.stdout.write(f"The history is whole: {checked.count} changes, head {checked.head}")
+            self.stdout.write(str(noted))
