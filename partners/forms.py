@@ -35,6 +35,7 @@ from partners.models import (
     own_sides,
     short_amount,
     validate_address,
+    validate_reason,
 )
 from partners.rates import InvalidTiers, check_tiers
 from partners.services import describe_overlap, find_overlap
@@ -52,6 +53,7 @@ def reason_field() -> forms.CharField:
         label="Why this change?",
         required=False,
         max_length=REASON_LENGTH_MAX,
+        validators=[validate_reason],
         widget=UnfoldAdminTextInputWidget,
         help_text="Kept in the history beside the change.",
     )

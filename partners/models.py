@@ -31,7 +31,7 @@ from chain.units import BPS_WHOLE, format_bps, format_rao
 from partners.matching import CHILD, RuleKind
 from partners.memos import PATTERN_LENGTH_MAX, InvalidMemo, MemoMatch, matcher
 from partners.rates import Aggregation, Basis, InvalidTiers, check_tiers
-from partners.texts import check_notes, check_text
+from partners.texts import check_name, check_notes, check_reason
 
 Model = TypeVar("Model", bound=models.Model)
 
@@ -71,12 +71,23 @@ def validate_notes(text: str) -> None:
 
 
 def validate_name(text: str) -> None:
-    """Refuse invisible characters in a name, line breaks too.
+    """Refuse a name that could pass for another.
 
     :raises ValidationError: naming the character.
     """
     try:
-        check_text(text, "name", breaks="")
+        check_name(text)
+    except ValueError as error:
+        raise ValidationError(str(error), code="text") from error
+
+
+def validate_reason(text: str) -> None:
+    """Refuse a reason that hides what it says.
+
+    :raises ValidationError: naming the character.
+    """
+    try:
+        check_reason(text)
     except ValueError as error:
         raise ValidationError(str(error), code="text") from error
 

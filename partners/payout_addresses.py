@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 from partners.models import Partner, PayoutAddress
 from partners.queries import contacts_since
 from partners.services import Actor, Refused, recorded
+from partners.texts import check_reason
 
 log = structlog.get_logger(__name__)
 REQUEST = "partners.request_payoutaddress"
@@ -271,8 +272,10 @@ def _require(actor: User, *permissions: str) -> None:
 
 def _text(text: str, wanted: str) -> str:
     text = text.strip()
-    if "\0" in text:
-        raise Refused("The text holds a character that cannot be stored (U+0000). Type it anew.")
+    try:
+        check_reason(text)
+    except ValueError as error:
+        raise Refused(str(error)) from error
     if not 0 < len(text) <= REASON_LENGTH_MAX:
         raise Refused(f"Say in at most {REASON_LENGTH_MAX} characters {wanted}: it stays on the request.")
     return text

@@ -22,6 +22,7 @@ from psycopg.types.range import TimestamptzRange
 from chain.models import Hotkey
 from partners.models import Agreement, Partner, Rule, Wallet, WhatIf, own_chain, own_hotkey_text
 from partners.queries import rule_book
+from partners.texts import check_reason
 from partners.what_if import BookChange, is_empty
 
 # None is the application itself, acting by schedule or command.
@@ -42,7 +43,14 @@ class WalletTaken(Refused):
 
 @contextmanager
 def recorded(*, actor: Actor, reason: str) -> Iterator[None]:
-    """Write who and why into the history rows of all changes made inside."""
+    """Write who and why into the history rows of all changes made inside.
+
+    :raises Refused: for a reason that hides what it says.
+    """
+    try:
+        check_reason(reason)
+    except ValueError as error:
+        raise Refused(str(error)) from error
     user = {"user": None, "username": "", "reason": reason}
     if actor is not None:
         user |= {"user": actor.pk, "username": actor.get_username()}

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 
+from chain.texts import check_text
 from partners.sheets import CELL_BYTES_MAX
 
 NOTES_LENGTH_MAX = 2_000
@@ -17,27 +19,52 @@ FORMULA_SIGNS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 _HARMFUL = re.compile(
     rf"[' ]*(?:[{re.escape(''.join(FORMULA_SIGNS))}]|#(?:NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A)\Z)"
 )
-# Marks and letters that show nothing, beside all that Unicode itself calls a format or a separator of lines.
-_BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
-_HAS_BLANK = re.compile(f"[{_BLANK}]")
-_HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# Written as Latin letters are, in another style.
+_STYLED = ("<font>", "<wide>")
+# Scripts that are written in one word, and whose letters do not look alike.
+_TOGETHER = {"LATIN", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"}
 
 
-def check_text(text: str, what: str, *, breaks: str = "\n\t") -> None:
-    """Refuse characters that hide what a text is, or that a workbook or the database cannot hold.
+def check_name(text: str) -> None:
+    """Refuse a name that could pass for another: invisible characters, line breaks, and letters of two scripts in one word.
 
-    :param what: names the text in the message.
-    :param breaks: the control characters that may be in it.
-    :raises ValueError: naming the first such character and its position.
+    Of which script a letter is, its name in Unicode says. This is the restriction that UTS 39 calls high, word by word.
+
+    :raises ValueError: naming the character.
     """
-    if text.isprintable() and not _HAS_BLANK.search(text):
-        return
-    for position, letter in enumerate(text.replace("\r\n", "\n"), 1):
-        if letter not in breaks and _is_hidden(letter):
-            raise ValueError(
-                f"There is an invisible character (U+{ord(letter):04X}) in the {what}, at position {position}."
-                " Type the text anew."
-            )
+    check_text(text, "name", breaks="")
+    for word in text.split():
+        scripts = {letter: script for letter in word if (script := _script(letter))}
+        counts = Counter(scripts[letter] for letter in word if letter in scripts)
+        if counts.keys() <= _TOGETHER or len(counts) == 1:
+            continue
+        usual = counts.most_common(1)[0][0]
+        odd = next(letter for letter, script in scripts.items() if script != usual)
+        beside = next(letter for letter, script in scripts.items() if script == usual)
+        raise ValueError(
+            f"“{odd}” (U+{ord(odd):04X}) is {scripts[odd].title()} in “{word}”, beside {usual.title()} “{beside}”."
+            " Letters of two scripts can look alike: write each word in one."
+        )
+
+
+def _script(letter: str) -> str:
+    """Name the script of a letter; empty for what stands beside letters of any."""
+    if unicodedata.category(letter) == "Lm" or not letter.isalpha():
+        return ""
+    if unicodedata.decomposition(letter).startswith(_STYLED):
+        plain = unicodedata.normalize("NFKC", letter)
+        raise ValueError(
+            f"“{letter}” (U+{ord(letter):04X}) is a letter in another style. Type a plain {plain}."
+        )
+    return unicodedata.name(unicodedata.normalize("NFKC", letter)[0], "").partition(" ")[0]
+
+
+def check_reason(text: str) -> None:
+    """Refuse a reason that hides what it says: it stays in the history. See :func:`check_text`.
+
+    :raises ValueError: naming the character.
+    """
+    check_text(text, "reason")
 
 
 def check_notes(text: str) -> None:
@@ -66,14 +93,6 @@ def tidy(text: str) -> str:
     return text.replace("\r\n", "\n").strip()
 
 
-def without_hidden(text: str) -> str:
-    """Leave out of a text that was stored before it was checked what it may not hold."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if text.isprintable() and not _HAS_BLANK.search(text):
-        return text
-    return "".join(letter for letter in text if letter in "\n\t" or not _is_hidden(letter))
-
-
 def quote(text: str) -> str:
     """Put ' before a text that a spreadsheet would run or read as an error (LE9)."""
     return f"'{text}" if _HARMFUL.match(text) else text
@@ -82,12 +101,3 @@ def quote(text: str) -> str:
 def unquote(text: str) -> str:
     """Take off what :func:`quote` put there, and nothing else."""
     return text[1:] if text.startswith("'") and _HARMFUL.match(text) else text
-
-
-def _is_hidden(letter: str) -> bool:
-    # The last two of each plane are no characters: XML cannot hold them.
-    return (
-        letter in _BLANK
-        or unicodedata.category(letter) in _HIDDEN_CATEGORIES
-        or ord(letter) & 0xFFFE == 0xFFFE
-    )

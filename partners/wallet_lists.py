@@ -26,9 +26,10 @@ from chain.families import check_address
 from chain.imports.files import FileRefused
 from chain.models import Hotkey
 from chain.network import family
+from chain.texts import check_text, without_hidden
 from partners.models import Partner, Wallet, own_chain
 from partners.sheets import CellError, Formula, Place, Sheet, column_name, read_sheet
-from partners.texts import check_notes, check_size, check_text, quote, tidy, unquote, without_hidden
+from partners.texts import check_notes, check_size, quote, tidy, unquote
 from partners.what_if import KINDS, BookChange
 
 logger = logging.getLogger(__name__)

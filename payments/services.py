@@ -16,6 +16,7 @@ from chain.locks import Lock, hold
 from ledger import services as ledger_services
 from ledger.models import Period
 from partners.models import Partner
+from partners.texts import check_reason
 from payments.calls import encode_checked, latest_codec
 from payments.models import Batch, Payout
 from payments.queries import find_changes, find_obstacle, find_uncovered, hash_batch, last_period, plan_due
@@ -144,7 +145,7 @@ def cancel_batch(*, batch_id: int, reason: str, actor: User, now: datetime) -> B
 
     :raises NotAllowed: without that right.
     :raises AlreadyDecided: when the batch is cancelled already.
-    :raises PaymentError: without a reason, or with one too long to be kept.
+    :raises PaymentError: without a reason, or with one that is too long to be kept or hides what it says.
     """
     batch = _lock_batch(batch_id)
     was_approved = batch.status == Batch.Status.APPROVED
@@ -154,6 +155,10 @@ def cancel_batch(*, batch_id: int, reason: str, actor: User, now: datetime) -> B
     reason = reason.strip()
     if not 0 < len(reason) <= 200:
         raise PaymentError("Give a reason of at most 200 characters: it stays on the batch.")
+    try:
+        check_reason(reason)
+    except ValueError as error:
+        raise PaymentError(str(error)) from error
     if was_approved:
         for payout in batch.payouts.order_by("partner_id"):
             ledger_services.release_payout(payout_id=payout.pk, actor=actor, now=now, reason=reason)

@@ -25,6 +25,7 @@ from chain.nodes.source import SourceError
 from chain.queries import last_block
 from chain.runtimes.decoding import UnknownRuntime
 from chain.state import PositionsDisagree, UnsupportedEvent
+from chain.texts import check_text
 
 # Blocks that end ingestion, and the gap each leaves.
 GAP_KINDS: dict[type[Exception], str] = {
@@ -195,7 +196,8 @@ def give_up_blocks(
     Where that is not the whole gap, the part becomes a gap of its own and the rest stays open to be read: reading goes on
     after the lost blocks with positions listed anew.
 
-    :raises CannotGiveUp: without the right or a reason, for blocks that are stored or not all in the open gap.
+    :raises CannotGiveUp: without the right or a reason, with one that hides what it says, for blocks that are stored or not
+        all in the open gap.
     """
     if not actor.has_perm(ACCEPT):
         raise CannotGiveUp("you may not accept blocks as lost; it needs the right 'accept gap'")
@@ -205,6 +207,10 @@ def give_up_blocks(
     reason = reason.strip()
     if len(reason) < REASON_LENGTH_MIN:
         raise CannotGiveUp(f"say why, in at least {REASON_LENGTH_MIN} characters")
+    try:
+        check_text(reason, "reason")
+    except ValueError as error:
+        raise CannotGiveUp(str(error)) from error
     _check_can_be_lost(gap, last)
     accepted = {
         "state": Gap.State.UNRECOVERABLE,

@@ -162,6 +162,7 @@ def test_ch6_only_who_has_the_right_accepts_and_only_with_a_reason(approver: Use
         (stranger, REASON, "you may not"),
         (operator, REASON, "you may not"),
         (approver, "  lost   ", "at least 10 characters"),
+        (approver, f"{REASON}\u202e", "U.202E. in the reason"),
     ]:
         with pytest.raises(CannotGiveUp, match=said):
             accept(gap, 12, actor, reason)

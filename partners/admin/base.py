@@ -19,8 +19,10 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
 from chain.locks import Lock, hold
+from chain.texts import without_hidden
 from partners import forms, history, services
 from partners.models import Partner
+from partners.texts import check_reason
 from partners.what_if import BookChange, difference, partners_of
 
 Tried = TypeVar("Tried")
@@ -68,7 +70,9 @@ class RecordedAdmin(ModelAdmin):
                 "actions_submit_line": self.get_actions_submit_line(request),
             }
         try:
-            with services.recorded(actor=request.user, reason=reason_of(request)), transaction.atomic():
+            # What hides in a reason is refused by its form.
+            reason = without_hidden(reason_of(request))
+            with services.recorded(actor=request.user, reason=reason), transaction.atomic():
                 extra_context = {**(extra_context or {}), "seen": self._look(request, object_id)}
                 if self._is_asked(request):
                     return self._try(request, object_id, form_url, extra_context)
@@ -216,15 +220,15 @@ class RecordedAdmin(ModelAdmin):
         return TemplateResponse(request, "admin/partners/history.html", context)
 
     def is_explained(self, request: HttpRequest) -> bool:
-        """Tell whether an action on many rows says why; else ask for it."""
-        if reason_of(request):
-            return True
-        self.message_user(
-            request,
-            f"Nothing was changed. {forms.WHY_MONEY_MOVES} The field is beside the action.",
-            messages.ERROR,
-        )
-        return False
+        """Tell whether an action on many rows says why, so that it can be kept; else ask for it."""
+        fault = "" if reason_of(request) else f"{forms.WHY_MONEY_MOVES} The field is beside the action."
+        try:
+            check_reason(reason_of(request))
+        except ValueError as error:
+            fault = str(error)
+        if fault:
+            self.message_user(request, f"Nothing was changed. {fault}", messages.ERROR)
+        return not fault
 
     def report(self, request: HttpRequest, asked: int, done: int, what: str) -> None:
         already = f"; {asked - done} already were" if asked > done else ""

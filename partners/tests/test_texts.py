@@ -1,5 +1,7 @@
 """Texts that people write: one rule wherever they come from, and out to a spreadsheet and back as they were."""
 
+# ruff: noqa: RUF001 (letters that look alike are what names are tried with)
+
 from __future__ import annotations
 
 import csv
@@ -11,16 +13,16 @@ import tablib
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from chain.texts import check_text, without_hidden
 from partners.sheets import CELL_BYTES_MAX, Formula, read_sheet
 from partners.texts import (
     FORMULA_SIGNS,
     NOTES_LENGTH_MAX,
+    check_name,
     check_notes,
-    check_text,
     quote,
     tidy,
     unquote,
-    without_hidden,
 )
 
 ODD = [*"'=+-@#\t\n \"\\,;_x0D\u200d\u202e\uff1d\ufffe\x85\r\xa0\u2028é🙂", "#N/A", "_x0041_", "''", "\r\n"]
@@ -132,3 +134,52 @@ def test_a_quoted_cell_is_one_that_a_csv_reader_gets_with_its_quote() -> None:
 def test_pa5_what_shows_nothing_is_invisible(name: str) -> None:
     with pytest.raises(ValueError, match="invisible character"):
         check_text(name, "name")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Тalisman", r"“Т” \(U\+0422\) is Cyrillic in “Тalisman”, beside Latin “a”"),
+        ("Creative Вuilds", r"“В” \(U\+0412\) is Cyrillic in “Вuilds”"),
+        ("Talismаn", r"“а” \(U\+0430\) is Cyrillic in “Talismаn”"),
+        ("Ταlisman", r"“Τ” \(U\+03A4\) is Greek"),
+        ("Тао.com", "Cyrillic"),
+        ("А-Team", "Cyrillic"),
+        ("Таlіѕmаn", "Cyrillic"),
+        ("Taliѕman\u0301", "Cyrillic"),
+        ("Tal\u0456sman", "Cyrillic"),
+        ("Taᴏ ꓔalisman", "Lisu"),
+        ("Ꭲalisman", "Cherokee"),
+        ("\uff34alisman", r"“Ｔ” \(U\+FF34\) is a letter in another style"),
+        ("\U0001d413\U0001d41a\U0001d428", r"“𝐓” \(U\+1D413\) is a letter in another style"),
+        ("a\u202eb", r"U\+202E\) in the name"),
+        ("a\nb", r"U\+000A\) in the name"),
+    ],
+)
+def test_pa5_a_name_that_looks_like_another_is_refused(name: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        check_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Talisman",
+        "Талисман",
+        "Талисман Wallet",
+        "Zoë & Søn, Ltd.",
+        "Zoe\u0308",
+        "Τάλισμαν 2",
+        "Creative τ",
+        "Oʼahu Nº 1™ 🙂",
+        "東京タワーの会",
+        "TAO財団",
+        "Nova한국",
+        "ทำ",
+        "٣ شركة",
+        "1-2_3",
+        "ﬁn",
+    ],
+)
+def test_pa5_a_name_in_one_script_a_word_is_fine(name: str) -> None:
+    check_name(name)

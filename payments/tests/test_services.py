@@ -231,7 +231,7 @@ def test_threat5_who_proposes_cannot_undo_an_approval(batch: Batch, maker: User,
     assert state() == before
 
 
-@pytest.mark.parametrize("reason", ["", " \n", "x" * 201])
+@pytest.mark.parametrize("reason", ["", " \n", "x" * 201, "Wrong \u202emonth"])
 def test_py1_cancelling_needs_a_reason_that_fits(batch: Batch, maker: User, reason: str) -> None:
     with pytest.raises(PaymentError, match="reason"):
         cancel(batch, maker, reason)
