@@ -431,7 +431,7 @@ class AgreementForm(AgreementInlineForm):
         return values
 
 
-class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]
+class TemplateForm(ReasonForm):
     """Usual terms, typed as those of an agreement."""
 
     rate_bps = RateField(label="Rate")

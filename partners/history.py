@@ -16,6 +16,7 @@ from chain.network import coin
 from chain.units import format_bps, format_rao
 from partners.models import (
     Agreement,
+    AgreementTemplate,
     Change,
     Partner,
     PayoutAddress,
@@ -31,6 +32,7 @@ MODELS: dict[str, type[models.Model]] = {
     Change.Kind.RULE: Rule,
     Change.Kind.WALLET: Wallet,
     Change.Kind.PAYOUTADDRESS: PayoutAddress,
+    Change.Kind.AGREEMENTTEMPLATE: AgreementTemplate,
 }
 _KIND_OF = {model: Change.Kind(kind) for kind, model in MODELS.items()}
 _HIDDEN = {"id"}
@@ -69,7 +71,9 @@ def is_kept(row: models.Model) -> bool:
     return type(row) in _KIND_OF
 
 
-def changes_of(row: Partner | Agreement | Rule | Wallet | PayoutAddress) -> QuerySet[Change]:
+def changes_of(
+    row: Partner | Agreement | Rule | Wallet | PayoutAddress | AgreementTemplate,
+) -> QuerySet[Change]:
     """List the changes of one row; for a partner or an agreement those of what hangs on it too.
 
     A partner's wallets are left out, because there may be many thousands; their changes are in the full list.
@@ -84,7 +88,7 @@ def changes_of(row: Partner | Agreement | Rule | Wallet | PayoutAddress) -> Quer
 
 
 def describe(changes: Sequence[Change]) -> list[Entry]:
-    """Compare each change with the one before it on the same row, in at most six queries."""
+    """Compare each change with the one before it on the same row, in a query for each kind and three for names."""
     before = _values_before(changes)
     names = _Names(changes, before.values())
     return [

@@ -770,10 +770,11 @@ class Wallet(models.Model):
             raise ValidationError({"address": f"This address is already a wallet of {other.partner}."})
 
 
+@tracked()
 class AgreementTemplate(models.Model):
     """Usual terms to begin a new agreement from. Changing one changes no agreement."""
 
-    name = models.CharField(max_length=80, unique=True)
+    name = models.CharField(max_length=80, unique=True, validators=[validate_name])
     description = models.CharField(max_length=200, blank=True)
     rate_bps = models.PositiveIntegerField("rate", validators=[MaxValueValidator(BPS_WHOLE)])
     minimum_payout_rao = models.BigIntegerField(
@@ -873,7 +874,7 @@ class Seal(models.Model):
     """
 
     number = models.BigIntegerField(primary_key=True, help_text="From 1, without holes.")
-    kind = models.CharField(max_length=16)
+    kind = models.CharField(max_length=20)
     event_id = models.BigIntegerField()
     columns = models.TextField(help_text="Names, separated by commas.")
     digest = models.BinaryField()
@@ -892,7 +893,7 @@ class Seal(models.Model):
 
 
 class Change(models.Model):
-    """One line of the history of partners and of what hangs on them: a view, never written to."""
+    """One line of the history of partners, of what hangs on them and of templates: a view, never written to."""
 
     class Kind(models.TextChoices):
         PARTNER = "PARTNER", "Partner"
@@ -900,6 +901,7 @@ class Change(models.Model):
         RULE = "RULE", "Rule"
         WALLET = "WALLET", "Wallet"
         PAYOUTADDRESS = "PAYOUTADDRESS", "Payout address"
+        AGREEMENTTEMPLATE = "AGREEMENTTEMPLATE", "Template"
 
     class What(models.TextChoices):
         INSERT = "insert", "Added"
@@ -907,7 +909,7 @@ class Change(models.Model):
         DELETE = "delete", "Removed"
 
     id = models.CharField(max_length=30, primary_key=True)
-    kind = models.CharField(max_length=16, choices=Kind.choices)
+    kind = models.CharField(max_length=20, choices=Kind.choices)
     event_id = models.BigIntegerField()
     object_id = models.BigIntegerField()
     partner = models.ForeignKey(Partner, null=True, on_delete=models.DO_NOTHING, related_name="+")

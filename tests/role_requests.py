@@ -213,8 +213,8 @@ class Requests:
             ApiKey: ({"name": "A program"}, {"name": "Renamed"}),
             Hotkey: ({}, {"label": "Changed"}),
             AgreementTemplate: (
-                {"name": "Another", "rate_bps": "10 %", "rule_kind": "ALL"},
-                {"description": "Changed"},
+                {"name": "Another", "rate_bps": "10 %", "rule_kind": "ALL", **named},
+                {"description": "Changed", **named},
             ),
         }
 

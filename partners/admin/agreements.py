@@ -158,7 +158,7 @@ class AgreementSaving:
 
 
 @admin.register(AgreementTemplate)
-class AgreementTemplateAdmin(ModelAdmin):
+class AgreementTemplateAdmin(RecordedAdmin):
     """Usual terms to begin new agreements from."""
 
     form = forms.TemplateForm
@@ -166,6 +166,14 @@ class AgreementTemplateAdmin(ModelAdmin):
     search_fields = ("name", "description")
     empty_title = "No templates"
     empty_text = "A template fills in a new agreement: its rate, what it covers and how it finds delegators."
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Ask why whoever may change it."""
+        return without_reason(self, request, obj, super().get_fieldsets(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A template is no agreement: nothing rests on it, and the history keeps what it was."""
+        return bool(ModelAdmin.has_delete_permission(self, request, obj))
 
     @display(description="Terms")
     def terms(self, template: AgreementTemplate) -> str:

@@ -19,7 +19,7 @@ from partners.sealing import check_history, newest_head
 from partners.tasks import HeadNotNoted, HistoryDiffers
 from partners.tasks import check_history as check_by_night
 from partners.tests.factories import make_partner, make_user
-from partners.tests.test_pa6_sealing import EVENTS, kind_of, live_a_little
+from partners.tests.test_pa6_sealing import EVENTS, forget_templates, kind_of, live_a_little
 from tests.guards import sql, without_triggers
 
 pytestmark = pytest.mark.django_db
@@ -61,6 +61,7 @@ def make_chain_anew() -> None:
 
 
 def test_pa6_each_night_notes_an_end_in_a_file_that_only_grows(heads_file: Path) -> None:
+    forget_templates()
     assert check_by_night() == ""
     assert not heads_file.exists(), "nothing happened yet"
     live_a_little()
