@@ -223,7 +223,11 @@ class AgreementInlineForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         """Put the values into the agreement as it is stored."""
         values: dict[str, Any] = super().clean() or self.cleaned_data
-        start, end = values.get("effective_from"), values.get("effective_until")
+        # The page shows no parts of a second; what nobody touched keeps them.
+        start, end = (
+            values.get(name) if name in self.changed_data else self.initial.get(name)
+            for name in ("effective_from", "effective_until")
+        )
         if start is None and "effective_from" not in self.errors:
             self.add_error("effective_from", "An agreement needs a start.")
         elif start is not None and end is not None and end <= start:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -192,3 +193,23 @@ def test_pa6_nobody_writes_a_history_of_his_own(table: str) -> None:
     assert sql(source)
     with refused("history_by_triggers"):
         sql(f"INSERT INTO partners_{table}event ({columns}) {source}")
+
+
+def test_pa2_a_span_that_nobody_touched_stays_to_the_microsecond(operator: Client) -> None:
+    starts_at, ends_at = (datetime(2025, 8, day, 12, 34, 56, 123_456, tzinfo=UTC) for day in (1, 9))
+    agreement = make_agreement(make_partner(), starts_at=starts_at, ends_at=ends_at)
+    typed = fields_of(operator.get(page_of(agreement)), agreement) | {"reason": "r"}
+    assert operator.post(page_of(agreement), typed | {"notes": "called"}).status_code == 302
+    agreement.refresh_from_db()
+    assert (agreement.effective.lower, agreement.effective.upper) == (starts_at, ends_at)
+    # So it does where the other end is typed anew, and below its partner.
+    typed = fields_of(operator.get(page_of(agreement)), agreement) | {"reason": "r"}
+    operator.post(page_of(agreement), typed | {"effective_until_0": "2025-08-10", "effective_until_1": ""})
+    agreement.refresh_from_db()
+    assert agreement.effective.lower == starts_at
+    assert agreement.effective.upper == datetime(2025, 8, 10, tzinfo=UTC)
+    partner = agreement.partner
+    typed = fields_of(operator.get(page_of(partner)), partner) | {"agreements-0-notes": "x", "reason": "r"}
+    assert operator.post(page_of(partner), typed).status_code == 302
+    agreement.refresh_from_db()
+    assert (agreement.notes, agreement.effective.lower) == ("x", starts_at)
