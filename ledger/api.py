@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Min, Prefetch, QuerySet, Sum
+from django.db.models import Min, Prefetch, Q, QuerySet, Sum
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -20,6 +20,7 @@ from ledger import queries
 from ledger.models import Attribution, CommissionLine, PartnerTake, Period
 from partners.api_base import BIGINT_MAX, ApiListViewSet, ApiView, ApiViewSet, Query, Span, read_query
 from partners.models import BASES, Partner
+from partners.rates import Basis
 
 
 class PeriodSerializer(serializers.ModelSerializer[Period]):
@@ -175,7 +176,8 @@ class StatementSummarySerializer(serializers.Serializer[Any]):
 
     partner = serializers.CharField(source="partner__slug")
     period = serializers.CharField(source="period__key")
-    base_rao = serializers.IntegerField()
+    base_rao = serializers.IntegerField(help_text="Sum of the bases that are take.")
+    gross_base_rao = serializers.IntegerField(help_text="Sum of those that are the gross dividend.")
     commission_rao = serializers.IntegerField()
 
 
@@ -197,7 +199,9 @@ class StatementViewSet(ApiListViewSet):
             lines.values("partner__slug", "period__key")
             .annotate(
                 started=Min("period__start_at"),
-                base_rao=Sum("base_rao"),
+                # Before the other takes the column's name.
+                gross_base_rao=Sum("base_rao", filter=Q(basis=Basis.GROSS), default=0),
+                base_rao=Sum("base_rao", filter=Q(basis=Basis.TAKE), default=0),
                 commission_rao=Sum("commission_rao"),
             )
             .order_by("-started", "partner__slug")
@@ -230,7 +234,10 @@ class BlockRangeSerializer(serializers.Serializer[Any]):
 class TotalsSerializer(serializers.Serializer[Any]):
     """Sums over a statement's lines."""
 
-    base_rao = serializers.IntegerField()
+    base_rao = serializers.IntegerField(help_text="Of the bases that are take.")
+    gross_base_rao = serializers.IntegerField(
+        required=False, help_text="Of those that are the gross dividend; left out where there are none."
+    )
     commission_rao = serializers.IntegerField()
 
 

@@ -224,10 +224,13 @@ def overview() -> Overview:
     )
 
 
-def bases_by_partner() -> dict[int, int]:
-    """Sum per partner id what commission was computed from, in rao of TAO, over all closed periods."""
-    rows = CommissionLine.objects.values_list("partner_id").annotate(total=Sum("base_rao"))
-    return {partner: int(total) for partner, total in rows.order_by("partner_id")}
+def bases_by_partner() -> dict[int, dict[str, int]]:
+    """Sum per partner id and basis what commission was computed from, in rao of TAO, over all closed periods."""
+    rows = CommissionLine.objects.values_list("partner_id", "basis").annotate(total=Sum("base_rao"))
+    found: dict[int, dict[str, int]] = defaultdict(dict)
+    for partner, basis, total in rows.order_by("partner_id", "-basis"):
+        found[partner][basis] = int(total)
+    return dict(found)
 
 
 def delegators_by_partner() -> dict[int, int]:

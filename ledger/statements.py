@@ -53,7 +53,7 @@ class Statement:
 
     `lost_blocks` are (first, last) of blocks that could never be read: what was earned in them is not in here.
     Amounts are in billionths of `currency`, which JSON and CSV name where it is not TAO; they name the basis of a line
-    where it is not the take, and its wallet, or how many, where lines name wallets.
+    where it is not the take, and sum such bases apart; its wallet, or how many, where lines name wallets.
     """
 
     partner: str
@@ -69,8 +69,20 @@ class Statement:
 
     @property
     def base_rao(self) -> int:
-        """Sum of the lines' bases."""
-        return sum(line.base_rao for line in self.lines)
+        """Sum of the bases that are take."""
+        return sum(line.base_rao for line in self.lines if line.basis != Basis.GROSS)
+
+    @property
+    def gross_base_rao(self) -> int:
+        """Sum of the bases that are the gross dividend, which says nothing together with the other."""
+        return sum(line.base_rao for line in self.lines if line.basis == Basis.GROSS)
+
+    @property
+    def bases(self) -> dict[str, int]:
+        """The sums by basis, of each that has lines; without any, of the take."""
+        sums: dict[str, int] = {Basis.TAKE: self.base_rao, Basis.GROSS: self.gross_base_rao}
+        found = {line.basis for line in self.lines} or {Basis.TAKE}
+        return {basis: rao for basis, rao in sums.items() if basis in found}
 
     @property
     def commission_rao(self) -> int:
@@ -113,7 +125,11 @@ class Statement:
                 }
                 for line in self.lines
             ],
-            "totals": {"base_rao": self.base_rao, "commission_rao": self.commission_rao},
+            "totals": {
+                "base_rao": self.base_rao,
+                **({"gross_base_rao": self.gross_base_rao} if self.has_gross else {}),
+                "commission_rao": self.commission_rao,
+            },
             "pending_alpha": [
                 {"netuid": netuid, "alpha_rao": amount} for netuid, amount in self.pending_alpha
             ],

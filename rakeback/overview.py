@@ -16,8 +16,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import mark_safe
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from chain.admin.cells import UNKNOWN
 from chain.display import alpha_unit, amount_html
@@ -31,6 +31,7 @@ from chain.tables import Column, Table
 from chain.units import format_rao
 from ledger.queries import Overview, bases_by_partner, delegators_by_partner, overview
 from partners.models import PayoutAddress
+from partners.rates import Basis
 from payments.models import Batch
 from rakeback.chart import Chart, Day, draw
 from rakeback.overview_chain import add_reading, chain_figures, chain_todos
@@ -230,6 +231,15 @@ def ledger_figures(ledger: Overview) -> Iterator[Figure]:
     )
 
 
+def _bases_html(sums: dict[str, int]) -> SafeString:
+    """Each basis apart: take and gross dividend together would say nothing."""
+    return format_html_join(
+        "",
+        "<div>{}{}</div>",
+        ((amount_html(rao), " of gross" if basis == Basis.GROSS else "") for basis, rao in sums.items()),
+    )
+
+
 def partner_table(ledger: Overview) -> Table:
     """What each partner brought, earned and is owed."""
     delegators, bases = delegators_by_partner(), bases_by_partner()
@@ -260,7 +270,7 @@ def partner_table(ledger: Overview) -> Table:
                     row.partner.name,
                 ),
                 f"{delegators.get(row.partner.pk, 0):,}" if closed else UNKNOWN,
-                amount_html(bases.get(row.partner.pk, 0) if closed else None),
+                _bases_html(bases.get(row.partner.pk, {Basis.TAKE: 0})) if closed else UNKNOWN,
                 amount_html(row.commission_rao if closed else None),
                 amount_html(row.payable_rao + row.in_flight_rao if closed else None),
                 amount_html(row.in_flight_rao if closed else None),

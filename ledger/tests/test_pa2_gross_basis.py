@@ -19,13 +19,13 @@ from django.urls import reverse
 from ledger.audit import check_ledger
 from ledger.calculation import Earned, OpenLot, Part, Sale, calculate
 from ledger.models import CommissionLine, PartnerTake, Period
-from ledger.queries import statement
+from ledger.queries import bases_by_partner, statement
 from ledger.services import attribute_yields, close_day
 from ledger.tests.factories import DAY_ONE, NOW, START
 from ledger.tests.test_pa2_tiers_and_caps import change, close
 from ledger.tests.test_worked_example import build_two_days, lines_of
 from partners.matching import RuleBook
-from partners.models import Agreement, Partner
+from partners.models import Agreement, ApiKey, Partner
 from tests.guards import refused, sql, tamper
 
 pytestmark = pytest.mark.django_db
@@ -128,9 +128,45 @@ def test_le7_statements_name_the_basis_where_it_is_not_the_take(admin_client: Cl
     assert "basis" not in other.to_json() + other.to_csv()
     page = admin_client.get(reverse("admin:ledger_statement", args=[period.key, "talisman"])).content.decode()
     assert page.count(" of gross</span>") == 2
+    assert page.count(" of gross</div>") == 2
     lines = admin_client.get(reverse("admin:ledger_commissionline_changelist")).content.decode()
     assert lines.count(" of gross") == 3
     assert "It never pays more than the take." in page
+
+
+def test_pa2_bases_of_take_and_of_gross_are_summed_apart(admin_client: Client) -> None:
+    build_two_days()
+    change("talisman", basis="GROSS", rate_bps=500)
+    attribute_yields(now=NOW)
+    close_day(day=DAY_ONE, actor=None, now=NOW)
+    change("talisman", basis="TAKE")
+    close()
+    one, two = Period.objects.order_by("start_at")
+    talisman = Partner.objects.get(slug="talisman")
+    # Day 1: gross 979 and 3,333; day 2: gross 1,320 and take 29.
+    totals = statement(talisman, two).to_dict()["totals"]
+    assert totals == {"base_rao": 29, "gross_base_rao": 1_320, "commission_rao": 67}
+    assert statement(talisman, one).bases == {"GROSS": 4_312}
+    assert statement(talisman, two).bases == {"TAKE": 29, "GROSS": 1_320}
+    other = statement(Partner.objects.get(slug="creative-builds"), one)
+    assert set(other.to_dict()["totals"]) == {"base_rao", "commission_rao"}
+    assert other.bases == {"TAKE": other.base_rao}
+    assert bases_by_partner()[talisman.pk] == {"TAKE": 29, "GROSS": 5_632}
+    _, key = ApiKey.objects.create_key(name="A program")
+    rows = Client().get("/api/v1/statements", headers={"x-api-key": key}).json()["results"]
+    found = {(row["partner"], row["period"]): (row["base_rao"], row["gross_base_rao"]) for row in rows}
+    assert found["talisman", two.key] == (29, 1_320)
+    assert found["talisman", one.key] == (0, 4_312)
+    assert found["creative-builds", one.key] == (other.base_rao, 0)
+    for path in (
+        reverse("admin:index"),
+        reverse("admin:ledger_period_change", args=[two.pk]),
+        reverse("admin:ledger_statement", args=[two.key, "talisman"]),
+    ):
+        page = admin_client.get(path).content.decode()
+        assert "</span></span> of gross</div>" in page
+        assert "1,349 rao" not in page
+        assert "5,661 rao" not in page
 
 
 def test_pa2_the_terms_say_of_what_the_rate_is() -> None:

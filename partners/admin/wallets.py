@@ -23,8 +23,9 @@ from unfold.decorators import display
 
 from chain.display import address_html
 from chain.imports.files import FileRefused
+from chain.texts import without_hidden
 from partners import forms, services
-from partners.admin.base import RecordedAdmin, names_of, without_reason
+from partners.admin.base import RecordedAdmin, names_of, reason_of, without_reason
 from partners.admin.wallet_changes import ManyWallets
 from partners.models import Wallet
 from partners.wallet_lists import Preview, WalletFile, WalletResource
@@ -208,7 +209,7 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
             form = self.create_confirm_form(request)
             if form.errors.keys() == {"reason"}:
                 return self._show_again(request, form)
-            with services.recorded(actor=request.user, reason=form.cleaned_data.get("reason", "")):
+            with services.recorded(actor=request.user, reason=without_hidden(reason_of(request))):
                 response: HttpResponse = super().process_import(request, **kwargs)
         except _Asked as asked:
             # The list waits on, so that it can be imported from there.
