@@ -7,12 +7,14 @@ one refused row is not imported at all; a list imported a second time changes no
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import cached_property
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -238,17 +240,41 @@ class RefusedRow:
 
 
 class ListResult(Result):
-    """What a list does: how many rows of each kind, samples of them, and every refused row.
+    """What a list does: how many rows of each kind, samples of them, every refused row, and a digest of all it would change.
 
     Fifty thousand rows must not stay in memory for a page that shows a few hundred.
     """
 
     invalid_rows: list[RefusedRow]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._digest = hashlib.sha256()
+
     def append_row_result(self, row_result: RowResult) -> None:
-        """Keep the first of each kind."""
+        """Keep the first of each kind; of every row, whose it would be and what was there and would be."""
+        if (read := getattr(row_result, "read", None)) is not None:
+            values = (
+                read.partner.pk,
+                read.chain,
+                read.address,
+                read.introduced_date,
+                read.is_active,
+                read.notes,
+            )
+            self._digest.update(repr((row_result.import_type, values, row_result.changes)).encode())
         if self.totals[row_result.import_type] <= SAMPLES_MAX:
             self.rows.append(row_result)
+
+    @property
+    def digest(self) -> str:
+        """Name what the list would do, row by row: another one if it would do anything else."""
+        return self._digest.hexdigest()
+
+    @cached_property
+    def preview(self) -> Preview:
+        """What pages show of it, once all rows are read."""
+        return Preview(self)
 
     def append_invalid_row(self, number: int, row: Mapping[str, Any], validation_error: Any) -> None:
         """Keep what is shown of a refused row."""

@@ -52,11 +52,6 @@ class _Unexplained(Exception):
     """The confirmed list changes wallets that are there, and nobody said why."""
 
 
-def _totals(result: Any) -> dict[str, int]:
-    """How many rows of a list are new, changed and unchanged."""
-    return {name: count for name, count in result.totals.items() if count}
-
-
 @admin.register(Wallet)
 class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
     form = forms.WalletForm
@@ -153,13 +148,13 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
 
     def _show(self, request: HttpRequest, context: dict[str, Any]) -> None:
         """Add to a page what the list would do; take the confirmation from it if there is nothing to confirm."""
-        preview = context["preview"] = Preview(context["result"])
+        preview = context["preview"] = context["result"].preview
         context["refused_shown"] = preview.refused[:REFUSED_SHOWN_MAX]
         if preview.is_refused or preview.changes_nothing:
             context.pop("confirm_form", None)
         elif preview.changed_count:
             context["confirm_form"].fields["reason"].required = True
-        request.session[SHOWN] = _totals(context["result"])
+        request.session[SHOWN] = context["result"].digest
         if preview.refused:
             storage = TempFolderStorage()
             storage.save(preview.refused_csv().encode("utf-8-sig"))
@@ -242,14 +237,14 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
         if not self._is_asked(request):
             with transaction.atomic():
                 result = super().process_dataset(dataset, form, request, **kwargs)
-                if not Preview(result).is_refused and _totals(result) != request.session.get(SHOWN):
+                if not result.preview.is_refused and result.digest != request.session.get(SHOWN):
                     raise _Overtaken
                 # What was new when it was shown may be there by now.
                 if result.totals[RowResult.IMPORT_TYPE_UPDATE] and not form.cleaned_data["reason"]:
                     raise _Unexplained
             return result
         change, result = WalletResource().read_change(dataset)
-        if Preview(result).is_refused:
+        if result.preview.is_refused:
             return result
         raise _Asked(change)
 
@@ -277,7 +272,7 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
 
     def process_result(self, result: Any, request: HttpRequest) -> HttpResponse:
         """Report; between preview and confirmation somebody may have made the list impossible."""
-        preview = Preview(result)
+        preview: Preview = result.preview
         if preview.is_refused:
             self.message_user(
                 request,

@@ -213,3 +213,38 @@ def test_pa2_a_span_that_nobody_touched_stays_to_the_microsecond(operator: Clien
     assert operator.post(page_of(partner), typed).status_code == 302
     agreement.refresh_from_db()
     assert (agreement.notes, agreement.effective.lower) == ("x", starts_at)
+
+
+@pytest.mark.parametrize("meanwhile", ["the one for the other", "another note", "a partner of that name"])
+def test_pa5_a_list_that_would_change_as_many_rows_but_others_is_shown_again(
+    operator: Client, meanwhile: str
+) -> None:
+    partner = make_partner()
+    one, two = make_wallet(partner, 1), make_wallet(partner, 2)
+    rows = [
+        f"{partner.slug},BITTENSOR,{one.address},{one.introduced_date},true,listed",
+        f"{partner.slug},BITTENSOR,{two.address},{two.introduced_date},true,",
+        f"{partner.slug},BITTENSOR,{address(3)},{two.introduced_date},true,",
+    ]
+    shown = operator.post(
+        reverse("admin:partners_wallet_import"), {"import_file": listed(*rows), "format": "0"}
+    )
+    form = {**shown.context["confirm_form"].initial, "reason": "a note"}
+    if meanwhile == "the one for the other":
+        Wallet.objects.filter(pk=one.pk).update(notes="listed")
+        Wallet.objects.filter(pk=two.pk).update(notes="by hand")
+    elif meanwhile == "another note":
+        Wallet.objects.filter(pk=one.pk).update(notes="by hand")
+    else:
+        # Its rows would be those of somebody else, and only one of them is new.
+        other = make_partner("Other", "other")
+        Wallet.objects.update(partner=other)
+        Partner.objects.filter(pk=partner.pk).update(slug="before")
+        Partner.objects.filter(pk=other.pk).update(slug=partner.slug)
+    before = list(Wallet.objects.order_by("pk").values())
+    page = operator.post(reverse("admin:partners_wallet_process_import"), form)
+    assert "somebody changed wallets since you saw this preview" in page.content.decode()
+    assert list(Wallet.objects.order_by("pk").values()) == before
+    again = operator.post(reverse("admin:partners_wallet_process_import"), form | {"reason": "both"})
+    assert again.status_code == 302
+    assert Wallet.objects.count() == 3
