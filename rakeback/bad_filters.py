@@ -7,6 +7,7 @@ Django does so for what it sees itself; what only the database refuses would be 
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable
 
 from django.contrib import messages
@@ -21,15 +22,28 @@ from django.views.defaults import bad_request
 
 logger = logging.getLogger(__name__)
 # What the database, its driver and Django's lookups answer to such a value, found by trying them all.
-_REFUSALS = (
-    IncorrectLookupParameters,
-    DataError,
-    ProgrammingError,
-    LookupError,
-    OverflowError,
-    TypeError,
-    ValueError,
-)
+_REFUSALS = (IncorrectLookupParameters, DataError)
+# There is no such operator, or none for these types: a lookup that its column does not have.
+_WRONG_LOOKUPS = {"42883", "42804"}
+# These are a refusal only where Django builds, compiles or runs a query; elsewhere they are bugs.
+_MAYBE = (LookupError, OverflowError, TypeError, ValueError)
+_QUERIES = ("django.db.", "django.contrib.postgres.", "django.contrib.admin.filters", "psycopg.")
+_OURS = ("rakeback.", "chain.", "partners.", "ledger.", "payments.")
+
+
+def _is_refusal(exception: Exception) -> bool:
+    """Tell whether a value in the address was refused, from an error of ours."""
+    if isinstance(exception, ProgrammingError):
+        return getattr(exception.__cause__, "sqlstate", None) in _WRONG_LOOKUPS
+    if isinstance(exception, _MAYBE):
+        frames = traceback.walk_tb(exception.__traceback__)
+        modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in frames]
+        # What was called last by our own code.
+        called = modules[
+            max((at for at, name in enumerate(modules, 1) if name.startswith(_OURS)), default=0) :
+        ]
+        return any(name.startswith(_QUERIES) for name in called)
+    return isinstance(exception, _REFUSALS)
 
 
 class LeaveOutBadFilters:
@@ -47,7 +61,7 @@ class LeaveOutBadFilters:
         name, _, view = (match.view_name if match else "").rpartition("_")
         is_filtered = request.method == "GET" and request.GET and ERROR_FLAG not in request.GET
         is_list = name.startswith("admin:") and view in ("changelist", "csv")
-        if is_list and is_filtered and isinstance(exception, _REFUSALS):
+        if is_list and is_filtered and _is_refusal(exception):
             logger.warning("admin.filter_refused", exc_info=exception)
             return redirect(f"{reverse(f'{name}_changelist')}?{ERROR_FLAG}=1")
         if any("\0" in value for _, values in request.GET.lists() for value in values):

@@ -75,6 +75,12 @@ def test_threat12_no_list_breaks_on_a_filter_that_cannot_be(root: Client) -> Non
         "partners/change/?kind=%00",
         "partners/agreement/?tiers__exact=x",
         "partners/partner/?name__regex=(",
+        "partners/wallet/?introduced_date__year=99999999999999999999",
+        "partners/wallet/?introduced_date__range=x",
+        "partners/wallet/?id__range=1",
+        "partners/agreement/?effective__contains=x",
+        "partners/wallet/?introduced_date__week_day=x",
+        "partners/rule/?applies_from_block__contains=%00",
         # Known to Django as what cannot be.
         "partners/partner/?nothing=x",
         "chain/poolprice/csv/?pricing__exact=%00",
@@ -94,10 +100,35 @@ def test_threat12_a_list_that_is_not_filtered_says_nothing_of_it(root: Client) -
 
 def test_threat12_a_list_that_fails_for_another_reason_still_fails(root: Client) -> None:
     sql("ALTER TABLE partners_partner RENAME TO partners_elsewhere")
-    for query in ("", "?e=1"):
+    for query in ("", "?e=1", "?kind=NAMED"):
         with transaction.atomic():
             assert root.get(address(Partner) + query).status_code == 500
             transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("error", [TypeError("x"), KeyError("x"), ValueError("x"), OverflowError("x")])
+def test_threat12_an_error_of_ours_under_a_filter_is_one(
+    root: Client, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    Partner.objects.create(name="One", slug="one")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("partners.admin.partners.PartnerAdmin.get_ordering", fail)
+    with transaction.atomic():
+        assert root.get(f"{address(Partner)}?kind=NAMED").status_code == 500
+        transaction.set_rollback(True)
+
+
+def test_threat12_so_is_a_cell_that_is_called_with_too_few_values(
+    root: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Partner.objects.create(name="One", slug="one")
+    monkeypatch.setattr("partners.admin.partners.PartnerAdmin.list_display", ("name", lambda: ""))
+    with transaction.atomic():
+        assert root.get(f"{address(Partner)}?kind=NAMED").status_code == 500
+        transaction.set_rollback(True)
 
 
 @pytest.mark.parametrize(
