@@ -62,7 +62,7 @@ DROP TRIGGER history_append_only ON partners_agreementtemplateevent;
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('partners', '0015_history_by_triggers'),
+        ('partners', '0017_lines_by_wallet'),
     ]
 
     operations = [
