@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db import DatabaseError
 from import_export import fields, resources, widgets
 from import_export.formats.base_formats import Format
 from import_export.results import Result, RowResult
@@ -440,12 +441,30 @@ class WalletResource(resources.ModelResource):
         else:
             super().bulk_create(using_transactions, dry_run, *args, **kwargs)
 
-    def bulk_update(self, using_transactions: bool, dry_run: bool, *args: Any, **kwargs: Any) -> None:
-        """Write a batch; see `bulk_create`."""
-        if dry_run:
+    def bulk_update(
+        self,
+        using_transactions: bool,
+        dry_run: bool,
+        raise_errors: bool,
+        batch_size: int | None = None,
+        result: Any = None,
+    ) -> None:
+        """Write a batch; see `bulk_create`.
+
+        Every row is there, so all conflict: Django's own bulk_update takes three times as long.
+        """
+        try:
+            if not dry_run:
+                Wallet.objects.bulk_create(
+                    self.update_instances,
+                    update_conflicts=True,
+                    unique_fields=["chain", "address"],
+                    update_fields=self.get_bulk_update_fields(),
+                )
+        except DatabaseError as error:
+            self.handle_import_error(result, error, raise_errors)
+        finally:
             self.update_instances.clear()
-        else:
-            super().bulk_update(using_transactions, dry_run, *args, **kwargs)
 
     @classmethod
     def get_result_class(cls) -> type[Result]:
