@@ -193,6 +193,31 @@ def test_pa6_seals_are_append_only(statement: str) -> None:
         sql(statement.format("partners_seal"))
 
 
+@pytest.mark.parametrize("number", ["-9223372036854775808", "0", "-5", "NULL", "3"])
+def test_pa6_a_forged_row_with_a_seal_beside_the_chain_is_found(number: str) -> None:
+    live_a_little()
+    with without_triggers():
+        sql("ALTER TABLE partners_seal DROP CONSTRAINT seal_from_one")
+        sql("ALTER TABLE partners_seal DROP CONSTRAINT partners_seal_pkey")
+        sql("ALTER TABLE partners_seal ALTER COLUMN number DROP NOT NULL")
+        columns = ", ".join(
+            name
+            for (name,) in sql(
+                "SELECT column_name FROM information_schema.columns WHERE table_name = 'partners_walletevent'"
+            )
+            if name != "pgh_id"
+        )
+        sql(
+            f"INSERT INTO partners_walletevent (pgh_id, {columns})"
+            f" SELECT -5, {columns} FROM partners_walletevent ORDER BY pgh_id LIMIT 1"
+        )
+        sql(
+            "INSERT INTO partners_seal (number, kind, event_id, columns, digest, hash)"
+            f" VALUES ({number}, 'WALLET', -5, '', '', '')"
+        )
+    assert not check_history().ok
+
+
 # --- behind the history ---------------------------------------------------------------------------------
 
 
