@@ -19,8 +19,11 @@ FORMULA_SIGNS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 _HARMFUL = re.compile(
     rf"[' ]*(?:[{re.escape(''.join(FORMULA_SIGNS))}]|#(?:NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A)\Z)"
 )
-# Written as Latin letters are, in another style.
-_STYLED = ("<font>", "<wide>")
+# Written as Latin letters are, but small and raised.
+_RAISED = ("<super>", "<sub>")
+# Letters of phonetic writing, among which there is a second one for many a Latin letter.
+_PHONETIC = re.compile("[\u0250-\u02af\u1d00-\u1dbf\u2c60-\u2c7f\ua720-\ua7ff\uab30-\uab6f]")
+_OTHER_SPACE = re.compile("[^\\S ]|  ")
 # Scripts that are written in one word, and whose letters do not look alike.
 _TOGETHER = {"LATIN", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"}
 
@@ -33,6 +36,12 @@ def check_name(text: str) -> None:
     :raises ValueError: naming the character.
     """
     check_text(text, "name", breaks="")
+    if space := _OTHER_SPACE.search(text):
+        raise ValueError(
+            f"At position {space.start() + 1} of the name are two spaces, or one of another kind. Type one plain space."
+        )
+    for letter in text:
+        _check_style(letter)
     for word in text.split():
         scripts = {letter: script for letter in word if (script := _script(letter))}
         counts = Counter(scripts[letter] for letter in word if letter in scripts)
@@ -47,15 +56,23 @@ def check_name(text: str) -> None:
         )
 
 
+def _check_style(letter: str) -> None:
+    """Refuse a letter that is drawn as a Latin one is; not signs such as ™, whose letters are raised."""
+    how, plain = unicodedata.decomposition(letter), unicodedata.normalize("NFKC", letter)
+    if how.startswith("<") and not how.startswith(_RAISED) and plain.isascii():
+        raise ValueError(
+            f"“{letter}” (U+{ord(letter):04X}) is {plain} in another style. Type a plain {plain}."
+        )
+    if _PHONETIC.match(letter):
+        raise ValueError(
+            f"“{letter}” (U+{ord(letter):04X}) is a letter of phonetic writing. Type a plain letter."
+        )
+
+
 def _script(letter: str) -> str:
     """Name the script of a letter; empty for what stands beside letters of any."""
     if unicodedata.category(letter) == "Lm" or not letter.isalpha():
         return ""
-    if unicodedata.decomposition(letter).startswith(_STYLED):
-        plain = unicodedata.normalize("NFKC", letter)
-        raise ValueError(
-            f"“{letter}” (U+{ord(letter):04X}) is a letter in another style. Type a plain {plain}."
-        )
     return unicodedata.name(unicodedata.normalize("NFKC", letter)[0], "").partition(" ")[0]
 
 

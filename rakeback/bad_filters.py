@@ -19,6 +19,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.defaults import bad_request
+from psycopg import Error as DriverError
 
 logger = logging.getLogger(__name__)
 # What the database, its driver and Django's lookups answer to such a value, found by trying them all.
@@ -34,7 +35,10 @@ _OURS = ("rakeback.", "chain.", "partners.", "ledger.", "payments.")
 def _is_refusal(exception: Exception) -> bool:
     """Tell whether a value in the address was refused, from an error of ours."""
     if isinstance(exception, ProgrammingError):
-        return getattr(exception.__cause__, "sqlstate", None) in _WRONG_LOOKUPS
+        # One that the driver itself made has no state: a lookup was given more or fewer values than it takes.
+        return isinstance(exception.__cause__, DriverError) and (
+            exception.__cause__.sqlstate is None or exception.__cause__.sqlstate in _WRONG_LOOKUPS
+        )
     if isinstance(exception, _MAYBE):
         frames = traceback.walk_tb(exception.__traceback__)
         modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in frames]
@@ -59,7 +63,7 @@ class LeaveOutBadFilters:
         """Redirect as Django does, from a list or its CSV; the log keeps what was refused."""
         match = request.resolver_match
         name, _, view = (match.view_name if match else "").rpartition("_")
-        is_filtered = request.method == "GET" and request.GET and ERROR_FLAG not in request.GET
+        is_filtered = request.method == "GET" and request.GET.keys() - {ERROR_FLAG}
         is_list = name.startswith("admin:") and view in ("changelist", "csv")
         if is_list and is_filtered and _is_refusal(exception):
             logger.warning("admin.filter_refused", exc_info=exception)
