@@ -15,6 +15,7 @@ from django.db.models import F, Min
 from django.db.models.functions import Lower
 
 from chain.facts import Position as Place
+from chain.gaps.queries import lost_ranges
 from chain.keys import ROOT
 from chain.models import Block, Position, Remark, StakeEvent, StakeKind, Tag, Yield
 from chain.pools.shares import NO_SHARE, Share
@@ -100,7 +101,11 @@ def _play(coldkeys: set[str], last: int, on_moves: set[str], not_on_unstakes: se
 
 
 def _shares(coldkeys: set[str], last: int) -> dict[int, dict[Place, Share]]:
-    """By block and position, its share after it, wherever that changed."""
+    """By block and position, its share after it, wherever that changed.
+
+    Over lost blocks it is what it was before, until the positions that were listed anew after them say otherwise.
+    """
+    lost = lost_ranges(0, last)
     rows = Position.objects.filter(coldkey__in=coldkeys, blocks__startswith__lte=last)
     found: dict[int, dict[Place, Share]] = defaultdict(dict)
     for row in rows.order_by("blocks"):
@@ -108,7 +113,8 @@ def _shares(coldkeys: set[str], last: int) -> dict[int, dict[Place, Share]]:
         found[row.blocks.lower][position] = row.raw_share
         if row.blocks.upper is not None and row.blocks.upper <= last:
             # Until the row that follows says otherwise.
-            found[row.blocks.upper][position] = NO_SHARE
+            ended = next((end for begin, end in lost if begin == row.blocks.upper), row.blocks.upper)
+            found[ended][position] = NO_SHARE
     return found
 
 

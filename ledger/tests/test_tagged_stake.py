@@ -6,7 +6,10 @@ from collections import Counter
 
 import pytest
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
+from django.db.models import F, Func
 
+from chain.gaps.services import give_up_blocks
+from chain.models import Position
 from ledger import explaining
 from ledger.audit import check_ledger
 from ledger.models import DelegatorTake
@@ -18,12 +21,14 @@ from ledger.tests.factories import (
     key,
     make_blocks,
     make_coldkey_swap,
+    make_gap,
     make_partner,
     make_positions,
     make_stake,
     make_yield,
 )
 from partners.models import Agreement, Partner, Rule
+from partners.tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -242,6 +247,35 @@ def test_pa2_an_agreement_covers_what_it_names(covers: dict[str, object], theirs
     make_stake(20, ANN, 100, text=TALISMAN)
     make_yield(30, 1_100)
     assert (ANN, "talisman" if theirs else "") in takes()
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [(400, (300, 100)), (250, (150, 100)), (60, (0, 60)), (500, (400, 100)), (0, (0, 0))],
+    ids=["as before", "less", "much less", "more", "gone"],
+)
+def test_pa8_lots_go_on_over_lost_blocks(after: int, expected: tuple[int, int]) -> None:
+    make_blocks(1, 99)
+    make_positions({OWNER: 1_000}, netuid=2)
+    make_app()
+    make_stake(10, ANN, 300)
+    make_stake(20, ANN, 100, text=TALISMAN)
+    approver = make_user("approver", name="adam")
+    gap = make_gap(100, 102)
+    give_up_blocks(gap_id=gap.pk, last=102, reason="No archive node has them.", actor=approver, now=NOW)
+    make_blocks(103, 999)
+    # As ingestion does: positions end with the last block that was read, and are listed anew after the last lost one.
+    Position.objects.filter(blocks__upper_inf=True).update(
+        blocks=Func(F("blocks"), function="int8range", template="int8range(lower(blocks), 100)")
+    )
+    make_positions({OWNER: 1_000} | ({ANN: after} if after else {}), netuid=2, since=102)
+    make_yield(200, 1_000 + after)
+    untagged, tagged = expected
+    assert takes() == {
+        key: rao
+        for key, rao in {(OWNER, ""): 1_000, (ANN, ""): untagged, (ANN, "talisman"): tagged}.items()
+        if rao
+    }
 
 
 def test_pa8_history_begins_where_stake_began_not_where_the_wallet_is_now() -> None:
