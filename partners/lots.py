@@ -46,9 +46,10 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A position's share before and after a block, and its legs. `pool` is (value in rao, denominator), where known.
+    """A position's share before and after a block, and its legs.
 
-    `is_told` says that the legs explain the whole change; not so for an owner in a block whose epoch credited the take.
+    `pool` is (value in rao, denominator) as it last was, where known. `is_told` says that the legs explain the whole
+    change; not so for an owner in a block whose epoch credited the take.
     """
 
     position: Position
@@ -197,7 +198,8 @@ def leg_shares(change: Change) -> list[int]:
     """How many shares each leg brought or took, in the scale of the change, never below zero.
 
     Legs of one direction that explain the whole change share it by their alpha, exactly. Where some brought and some took,
-    or something came besides, each is priced by the pool, and by the change itself where the pool is not known.
+    each is priced by the change itself, if it is so large that a rao of rounding in each leg does not show; else, or where
+    something came besides, by the pool, and by the change where the pool is not known.
     """
     scale = weights(_numbers(change))
     delta = scale["after"] - scale["before"]
@@ -207,7 +209,8 @@ def leg_shares(change: Change) -> list[int]:
         of = [(f"{place:09d}", leg.alpha_rao) for place, leg in enumerate(change.legs)]
         given = dict(split(abs(delta), of))
         return [given.get(name, 0) for name, _ in of]
-    if change.pool is not None and change.pool[0]:
+    says_price = change.is_told and delta * told > 0 and abs(told) >= len(change.legs) * _ROUNDING_PARTS
+    if change.pool is not None and change.pool[0] and not says_price:
         units, per = scale["pool"], change.pool[0]
     elif delta * told > 0:
         units, per = abs(delta), abs(told)

@@ -345,11 +345,17 @@ class RuleBook:
     def fingerprint(self) -> dict[str, list[dict[str, object]]]:
         """Give all that decides the winners, as JSON-able values in canonical order.
 
-        Rows that can never win (inactive rules and wallets, agreements without an active rule) are left out,
-        and so are names, so two books with equal fingerprints give equal answers to every delegation.
+        Rows that can never win (inactive rules and wallets, agreements without an active rule) are left out, but for
+        agreements whose statements list wallets, and so are names, so two books with equal fingerprints give equal answers to every delegation.
         """
         rules = [rule for rule in self._rules if rule.is_active]
-        agreements = {rule.agreement_id: self._agreements[rule.agreement_id] for rule in rules}
+        with_rules = {rule.agreement_id for rule in rules}
+        agreements = {
+            pk: agreement
+            for pk, agreement in self._agreements.items()
+            # What is sold of earlier take goes on a statement though nothing is earned any more.
+            if pk in with_rules or agreement.aggregation == Aggregation.PER_WALLET
+        }
         partners = {agreement.partner_id for agreement in agreements.values()}
         return {
             "agreements": [

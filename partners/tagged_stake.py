@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from django.db.models import F, Min
+from django.db.models import F, Min, Sum
 from django.db.models.functions import Lower
 
 from chain.facts import Position as Place
 from chain.gaps.queries import lost_ranges
 from chain.keys import ROOT
-from chain.models import Block, Position, Remark, StakeEvent, StakeKind, Tag, Yield
+from chain.models import Asset, Block, Position, Remark, StakeEvent, StakeKind, Tag, Yield
 from chain.pools.shares import NO_SHARE, Share
 from chain.stake.causes import Cause
 from chain.tagging.tags import OWN_CAUSES
@@ -182,11 +182,19 @@ def _credited(coldkeys: set[str], last: int) -> set[tuple[int, Place]]:
 
 
 def _pool_near(position: Place, block: int) -> tuple[int, Share] | None:
-    """A pool's value in rao and its denominator at the last epoch up to a block."""
+    """A pool's value in rao after the dividends of its last epoch up to a block, and its denominator before them.
+
+    A dividend raises the value and leaves the shares; the take comes with new shares at that price.
+    """
     hotkey, netuid, _ = position
     epochs = Yield.objects.filter(hotkey=hotkey, pool_netuid=netuid, pool_before_rao__isnull=False)
     epoch = epochs.filter(block_id__lte=block).order_by("-block_id").first()
-    return (epoch.pool_before_rao or 0, epoch.denominator) if epoch else None
+    if epoch is None:
+        return None
+    # Dividends in another coin than the pool's are claimed, not credited to it.
+    own = Asset.TAO if netuid == ROOT else Asset.ALPHA
+    credited = epochs.filter(block_id=epoch.block_id, asset=own).aggregate(rao=Sum("dividend_rao"))["rao"]
+    return (epoch.pool_before_rao or 0) + int(credited or 0), epoch.denominator
 
 
 # --- histories ------------------------------------------------------------------------------------------

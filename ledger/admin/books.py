@@ -129,8 +129,7 @@ class CommissionLineAdmin(LedgerAdmin):
         "base",
         "rate",
         "commission",
-        "hotkey_shown",
-        "wallet",
+        "earned_by",
     ]
     list_filter = ["partner", "side", "netuid"]
     list_select_related = ["period", "partner"]
@@ -162,13 +161,12 @@ class CommissionLineAdmin(LedgerAdmin):
     def commission(self, row: CommissionLine) -> Any:
         return amount_html(row.commission_rao)
 
-    @display(description="Hotkey", ordering="hotkey")
-    def hotkey_shown(self, row: CommissionLine) -> Any:
-        return address_html(row.hotkey)
-
-    @display(description="Wallet", ordering="wallet_address", empty_value="all")
-    def wallet(self, row: CommissionLine) -> Any:
-        return address_html(row.wallet_address) if row.wallet_address else None
+    @display(description="Hotkey, wallet", ordering="hotkey")
+    def earned_by(self, row: CommissionLine) -> Any:
+        hotkey = address_html(row.hotkey)
+        if not row.wallet_address:
+            return hotkey
+        return format_html("{}<div>{}</div>", hotkey, address_html(row.wallet_address))
 
 
 class PostingInline(TabularInline):  # type: ignore[misc]

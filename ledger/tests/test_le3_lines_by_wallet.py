@@ -40,7 +40,7 @@ from ledger.tests.test_pa1_winners import epoch
 from ledger.tests.test_pa2_tiers_and_caps import change, close
 from ledger.tests.test_worked_example import ANN, BOB, OWN, build_two_days
 from partners.matching import AgreementTerms, RuleBook, RuleTerms, WalletTerms
-from partners.models import Agreement, Partner, Wallet
+from partners.models import Agreement, Partner, Rule, Wallet
 from tests.guards import refused, sql, tamper
 
 NAMED = {"wallet_attribution_enabled": True}
@@ -137,6 +137,18 @@ def test_le3_alpha_earned_before_lines_named_wallets_names_none() -> None:
         line.get("wallet_address", ""): line["base_rao"] for line in of("creative-builds", "2025-01-02")
     }
     assert listed == {"": 281, ANN: 50, OWN: 20}
+    assert check_ledger().differences == []
+
+
+@pytest.mark.django_db
+def test_pa2_wallets_are_listed_though_the_rule_that_found_them_is_switched_off() -> None:
+    build(**LISTED)
+    attribute_yields(now=NOW)
+    close_day(day=DAY_ONE, actor=None, now=NOW)
+    Rule.objects.filter(agreement__partner__slug="creative-builds").update(is_active=False)
+    close()
+    assert lines("2025-01-02") == sorted([("ALPHA", ANN, 201, 66), ("ALPHA", OWN, 80, 26)])
+    assert {line["wallet_address"] for line in of("creative-builds", "2025-01-02")} == {ANN, OWN}
     assert check_ledger().differences == []
 
 

@@ -143,6 +143,28 @@ def test_pa8_out_and_in_within_one_block_follow_the_order_of_events() -> None:
     assert tagged(book, 3) == {"app": 40, "other": 40, "": 20}
 
 
+def test_pa8_a_change_prices_its_own_legs_better_than_the_pool_of_before() -> None:
+    """The pool's value is that of before a dividend of 0.1 %; the change says what a share is worth now."""
+    rao, now = 10**12, 1_001 * 10**9
+
+    def shares(alpha: int) -> int:
+        return alpha * rao // now
+
+    before, pool = shares(2_002_000_000), (rao, Share(rao))
+    book = LotBook()
+    book.apply(1, [change(0, before, came(2_002_000_000))])
+    left = before - shares(1_001_000_000)
+    after = left + shares(2_002_000_000)
+    legs = went(1_001_000_000), came(2_002_000_000, "app", event=2)
+    book.apply(2, [change(before, after, *legs, pool=pool)])
+    assert tagged(book, 2) == {"": left, "app": after - left}
+    # More leaves than came: what came last is what stays, all of it the app's.
+    end = after + shares(1_001_000_000) - shares(2_502_500_000)
+    legs = came(1_001_000_000, "app"), went(2_502_500_000, event=2)
+    book.apply(3, [change(after, end, *legs, pool=pool)])
+    assert tagged(book, 3) == {"app": end}
+
+
 def test_pa8_claimed_root_dividends_follow_the_root_stake_that_earned_them() -> None:
     book, root = LotBook(), pos(netuid=0)
     book.apply(1, [change(0, 60, came(60, "app"), at=root)])
