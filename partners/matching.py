@@ -346,7 +346,8 @@ class RuleBook:
         """Give all that decides the winners, as JSON-able values in canonical order.
 
         Rows that can never win (inactive rules and wallets, agreements without an active rule) are left out, but for
-        agreements whose statements list wallets, and so are names, so two books with equal fingerprints give equal answers to every delegation.
+        agreements whose statements list wallets, and so are names. Two books with equal fingerprints give equal answers
+        to every delegation.
         """
         rules = [rule for rule in self._rules if rule.is_active]
         with_rules = {rule.agreement_id for rule in rules}

@@ -49,6 +49,8 @@ def read() -> Noted:
     except OSError as error:
         return Noted(path, problems=(f"{path} cannot be read: {error.strerror or error}",))
     heads, times, problems = [], [], []
+    if lines == [b""]:
+        problems.append(f"{path} is empty: it was made with a line in it, which was taken out")
     # After the last line break there is nothing; what is there was cut short.
     for number, line in enumerate(lines if lines[-1] else lines[:-1], 1):
         try:

@@ -15,6 +15,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from django.db import connection, transaction
@@ -30,6 +31,10 @@ _OWN = "pgh_id,pgh_created_at,pgh_label,pgh_obj_id,pgh_context,pgh_context_id"
 # Kept in the history for the sake of its seals, and gone from the rows.
 _FORMER = {Change.Kind.PARTNER: ",payout_address"}
 _BATCH = 2_000
+# Made anew by whichever migration last added a table to it.
+_VIEW: str = import_module("partners.migrations.0018_template_history").VIEW.replace(
+    "DROP VIEW partners_change; ", ""
+)
 
 
 class BadHead(ValueError):
@@ -96,7 +101,7 @@ def check_history(heads: Sequence[Head] = ()) -> Checked:
         for number, digests in noted.items()
         for digest in digests
     ]
-    checked.differences += [*_unreached(checked), *_unsealed(), *_unlike_today()]
+    checked.differences += [*_unreached(checked), *_unsealed(), *_unlike_today(), *_shown_otherwise()]
     return checked
 
 
@@ -205,6 +210,22 @@ def _unsealed() -> Iterator[str]:
             )
             for (event_id,) in cursor.fetchall():
                 yield f"{kind.lower()} change {event_id}: stands in the history without a seal"
+
+
+def _shown_otherwise() -> Iterator[str]:
+    """The view that pages read the history by, if it is not the one that the migrations made."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _VIEW.replace("CREATE VIEW partners_change", "CREATE TEMPORARY VIEW change_as_migrated")
+        )
+        cursor.execute(
+            "SELECT pg_get_viewdef(to_regclass('public.partners_change'))"
+            " IS NOT DISTINCT FROM pg_get_viewdef('change_as_migrated'::regclass)"
+        )
+        [(is_same,)] = cursor.fetchall()
+        cursor.execute("DROP VIEW change_as_migrated")
+    if not is_same:
+        yield "the view partners_change, which pages show the history by, is not the one that the migrations made"
 
 
 def _unlike_today() -> Iterator[str]:

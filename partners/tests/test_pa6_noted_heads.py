@@ -131,6 +131,13 @@ def test_pa6_two_ends_of_one_number_are_both_compared(heads_file: Path) -> None:
     assert "is whole" in check("--head", noted, "--head", noted)
 
 
+def test_pa6_a_file_that_was_emptied_is_no_first_run(heads_file: Path) -> None:
+    live_a_little()
+    check_by_night()
+    heads_file.write_bytes(b"")
+    assert "is empty: it was made with a line in it" in failed()
+
+
 @pytest.mark.parametrize(
     "line",
     [

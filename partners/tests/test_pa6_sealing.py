@@ -218,6 +218,19 @@ def test_pa6_a_forged_row_with_a_seal_beside_the_chain_is_found(number: str) -> 
     assert not check_history().ok
 
 
+def test_pa6_a_view_that_shows_another_history_is_found() -> None:
+    live_a_little()
+    assert check_history().ok
+    with transaction.atomic():
+        sql("ALTER VIEW partners_change RENAME TO partners_changed")
+        [difference] = check_history().differences
+        assert "the view partners_change" in difference
+        sql("CREATE VIEW partners_change AS SELECT * FROM partners_changed WHERE username <> 'olivia'")
+        [difference] = check_history().differences
+        assert "is not the one that the migrations made" in difference
+        transaction.set_rollback(True)
+
+
 # --- behind the history ---------------------------------------------------------------------------------
 
 
