@@ -221,7 +221,16 @@ def frozen_book(rules: Mapping[str, Any]) -> RuleBook:
         for row in rules["rules"]
     ]
     wallets = [
-        WalletTerms(row["id"], row["partner"], row["address"], date.fromisoformat(row["introduced_date"]))
+        WalletTerms(
+            row["id"],
+            row["partner"],
+            row["address"],
+            date.fromisoformat(row["introduced_date"]),
+            former=tuple(
+                (who, date.fromisoformat(since), date.fromisoformat(until))
+                for who, since, until in row.get("former", ())
+            ),
+        )
         for row in rules["wallets"]
     ]
     return RuleBook(agreements, rule_terms, wallets)

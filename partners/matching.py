@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 
@@ -183,15 +183,52 @@ def _never(text: bytes) -> bool:
     return False
 
 
+FormerSpan = tuple[int, date, date]
+
+
+def handed_over(
+    former: Iterable[FormerSpan], partner_id: int, since: date, until: date
+) -> tuple[FormerSpan, ...]:
+    """Add the span of whom a wallet is taken from as of a day; who has it from then on has it from no later than that.
+
+    :param former: the spans of those before; what of them is on that day or later is theirs no more.
+    """
+    spans = [(who, begin, min(end, until)) for who, begin, end in (*former, (partner_id, since, until))]
+    return tuple(span for span in spans if span[1] < span[2])
+
+
 @dataclass(frozen=True, slots=True)
 class WalletTerms:
-    """An address that belongs to a partner from 00:00 UTC of `introduced_date`."""
+    """An address that belongs to a partner from 00:00 UTC of `introduced_date`.
+
+    `former` are the spans of those from whom it was taken: (partner, from, until), half-open, of days.
+    """
 
     id: int
     partner_id: int
     address: str
     introduced_date: date
     is_active: bool = True
+    former: tuple[FormerSpan, ...] = ()
+
+    def at(self, moment: datetime) -> WalletTerms:
+        """Whose it was then."""
+        if self.former:
+            day = moment.astimezone(UTC).date()
+            for partner_id, since, until in self.former:
+                if since <= day < until:
+                    return replace(self, partner_id=partner_id, introduced_date=since, former=())
+        return self
+
+    def as_row(self) -> dict[str, object]:
+        """As fingerprints hold it."""
+        spans = [[partner, since.isoformat(), until.isoformat()] for partner, since, until in self.former]
+        return {
+            "id": self.id,
+            "partner": self.partner_id,
+            "address": self.address,
+            "introduced_date": self.introduced_date.isoformat(),
+        } | _given(former=spans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +346,7 @@ class RuleBook:
         """Find whose the delegation is; at most one, ever (PA1)."""
         claims: list[Claim] = [
             (agreement, rule, wallet)
-            for wallet in self._by_address.get(delegation.coldkey, ())
+            for wallet in (one.at(delegation.at) for one in self._by_address.get(delegation.coldkey, ()))
             for agreement, rule in self._by_partner.get(wallet.partner_id, ())
             if _refusal(agreement, rule, wallet, delegation) is None
         ]
@@ -408,14 +445,10 @@ class RuleBook:
                 for rule in sorted(rules, key=lambda rule: rule.id)
             ],
             "wallets": [
-                {
-                    "id": wallet.id,
-                    "partner": wallet.partner_id,
-                    "address": wallet.address,
-                    "introduced_date": wallet.introduced_date.isoformat(),
-                }
+                wallet.as_row()
                 for wallet in self._wallets
-                if wallet.is_active and wallet.partner_id in partners
+                if wallet.is_active
+                and not partners.isdisjoint((wallet.partner_id, *(who for who, *_ in wallet.former)))
             ],
         }
 
@@ -423,7 +456,9 @@ class RuleBook:
         agreement = self._agreements[rule.agreement_id]
         wallets = [
             wallet
-            for wallet in self._by_address.get(delegation.coldkey, ())
+            for one in self._by_address.get(delegation.coldkey, ())
+            # Whose it was, and whose it is by now.
+            for wallet in (one.at(delegation.at), one)
             if rule.kind == RuleKind.WALLET and wallet.partner_id == agreement.partner_id
         ]
         # The database lists a wallet once; should a book hold it twice, the one that claims speaks.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections import defaultdict
+from datetime import date, timedelta
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import F, OuterRef, Subquery
 from django.db.models.functions import Now
 
-from partners.matching import AgreementTerms, RuleBook, RuleTerms, WalletTerms
+from partners.matching import AgreementTerms, FormerSpan, RuleBook, RuleTerms, WalletTerms, handed_over
 from partners.models import Agreement, Change, Partner, PayoutAddress, Rule, Wallet, own_chain
 
 
 def rule_book() -> RuleBook:
-    """Read everything that decides whose a delegation is on the chain held here, in four queries."""
+    """Read everything that decides whose a delegation is on the chain held here, in five queries."""
     agreements = [
         AgreementTerms(
             id=agreement.pk,
@@ -54,11 +55,34 @@ def rule_book() -> RuleBook:
         for rule in Rule.objects.order_by("pk")
     ]
     columns = Wallet.objects.filter(chain=own_chain()).order_by("pk")
+    former = former_spans()
     wallets = [
-        WalletTerms(*values)
+        WalletTerms(*values, former=former.get(values[0], ()))
         for values in columns.values_list("pk", "partner_id", "address", "introduced_date", "is_active")
     ]
     return RuleBook(agreements, rules, wallets)
+
+
+def former_spans() -> dict[int, tuple[FormerSpan, ...]]:
+    """By wallet that changed hands, who had it before and when, as its history says.
+
+    Who had it switched off when it was taken from them has no span: it counted for nobody.
+    """
+    changes = Wallet.pgh_event_model.objects.order_by("pgh_obj_id", "pgh_id")  # type: ignore[attr-defined]
+    moved = changes.exclude(partner_id=F("pgh_obj__partner_id")).filter(address=F("pgh_obj__address"))
+    rows = changes.filter(pgh_obj_id__in=moved.order_by().values("pgh_obj_id"), address=F("pgh_obj__address"))
+    found: dict[int, tuple[FormerSpan, ...]] = defaultdict(tuple)
+    before: tuple[int, int, date, bool] | None = None
+    for row in rows.values_list("pgh_obj_id", "partner_id", "introduced_date", "is_active"):
+        wallet, partner, since, _ = row
+        if before is not None and before[0] == wallet:
+            _, had, had_since, was_active = before
+            # The same partner's other day moves the border; a span without days is none.
+            ends_at = since if had != partner and was_active else had_since
+            found[wallet] = handed_over(found[wallet], had, had_since, ends_at)
+            found[wallet] = handed_over(found[wallet], partner, since, since)
+        before = row
+    return found
 
 
 def address_now(partner: str = "pk") -> Subquery:

@@ -264,8 +264,8 @@ def reassign_wallets(
 ) -> int:
     """Give wallets to another partner, from 00:00 UTC of `introduced_date`; give how many changed hands.
 
-    The former partner keeps what closed periods gave them and earns nothing by these wallets any more. A wallet that
-    was switched off counts again.
+    The former partner keeps what closed periods gave them, and earns by these wallets until that day in those that are not
+    closed yet. A wallet that was switched off counts again, for the new partner alone.
 
     :raises Refused: without a reason, because money changes hands.
     """

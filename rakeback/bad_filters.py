@@ -68,7 +68,9 @@ class LeaveOutBadFilters:
         if is_list and is_filtered and _is_refusal(exception):
             logger.warning("admin.filter_refused", exc_info=exception)
             return redirect(f"{reverse(f'{name}_changelist')}?{ERROR_FLAG}=1")
-        if any("\0" in value for _, values in request.GET.lists() for value in values):
+        if "\0" in request.path or any(
+            "\0" in value for _, values in request.GET.lists() for value in values
+        ):
             logger.warning("admin.zero_byte", exc_info=exception)
             return bad_request(request, exception)
         return None

@@ -19,7 +19,9 @@ from django.utils import timezone
 
 from partners import forms, services
 from partners.admin.base import BACK, names_of, reason_of
+from partners.matching import WalletTerms, handed_over
 from partners.models import Wallet
+from partners.queries import former_spans
 from partners.what_if import BookChange, difference
 
 SAMPLE_MAX = 10
@@ -144,23 +146,25 @@ def _apply(request: HttpRequest, action: str, keys: list[int], values: dict[str,
 
 def _would_change(action: str, keys: list[int], values: dict[str, Any]) -> BookChange:
     """Say what `_apply` would change of the rule book. It is worked out and not tried: that writes a history by rows."""
-    before = services.rules_now()
+    before, spans = services.rules_now(), former_spans()
     there = {row["id"]: row for row in before["wallets"]}
     for wallet in Wallet.objects.filter(pk__in=keys):
-        row = {
-            "id": wallet.pk,
-            "partner": wallet.partner_id,
-            "address": wallet.address,
-            "introduced_date": wallet.introduced_date.isoformat(),
-        }
+        partner, since, former = wallet.partner_id, wallet.introduced_date, spans.get(wallet.pk, ())
         if action == "deactivate":
             there.pop(wallet.pk, None)
-        elif action == "reactivate":
-            there[wallet.pk] = row
-        elif wallet.partner_id != values["partner"].pk:
-            day = values["introduced_date"].isoformat()
-            there[wallet.pk] = row | {"partner": values["partner"].pk, "introduced_date": day}
+            continue
+        if action == "reassign":
+            if partner == values["partner"].pk:
+                continue
+            day = values["introduced_date"]
+            former = handed_over(former, partner, since, day if wallet.is_active else since)
+            partner, since = values["partner"].pk, day
+        there[wallet.pk] = WalletTerms(wallet.pk, partner, wallet.address, since, former=former).as_row()
     # The others' wallets find nothing, so the book leaves them out.
     partners = {row["partner"] for row in before["agreements"]}
-    wallets = [row for row in there.values() if row["partner"] in partners]
+    wallets = [
+        row
+        for row in there.values()
+        if not partners.isdisjoint((row["partner"], *(who for who, *_ in row.get("former", ()))))
+    ]
     return difference(before, before | {"wallets": wallets})

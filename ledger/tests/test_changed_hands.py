@@ -1,0 +1,139 @@
+"""Whose a wallet was on a day that closes after it changed hands, as its history says."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger import explaining
+from ledger.audit import check_ledger
+from ledger.models import DelegatorTake, Period
+from ledger.services import attribute_yields, close_due_days
+from ledger.tests.factories import NOW, START, key, make_blocks, make_partner, make_positions, make_yield
+from partners import services
+from partners.admin.wallet_changes import _would_change
+from partners.matching import handed_over
+from partners.models import Agreement, Partner, Wallet
+from partners.what_if import apply
+
+ANN, BOB = key("ann"), key("bob")
+ONE, TWO, THREE = date(2025, 1, 1), date(2025, 1, 2), date(2025, 1, 3)
+
+
+@pytest.fixture
+def alpha() -> Agreement:
+    """Two days of Ann's take, 1,000 and 500, while she is Alpha's; Beta has no wallets yet."""
+    make_blocks(1, 2_881)
+    make_positions({ANN: 100}, netuid=2)
+    make_yield(100, 1_000)
+    make_yield(1_500, 500)
+    make_partner("Beta", 5_000, BOB)
+    return make_partner("Alpha", 3_300, ANN)
+
+
+def ann() -> Wallet:
+    return Wallet.objects.get(address=ANN)
+
+
+def give(slug: str, day: date) -> None:
+    partner = Partner.objects.get(slug=slug)
+    services.reassign_wallets(
+        actor=None, wallet_ids=[ann().pk], partner=partner, introduced_date=day, reason="sold"
+    )
+
+
+def takes() -> dict[tuple[str, str], int]:
+    """Close both days; take by period and partner."""
+    attribute_yields(now=NOW)
+    close_due_days(actor=None, now=NOW)
+    assert check_ledger().differences == []
+    rows = DelegatorTake.objects.values_list("period__key", "partner__slug", "take_rao")
+    return {(day[-2:], slug or ""): rao for day, slug, rao in rows}
+
+
+@pytest.mark.django_db
+def test_pa1_days_before_the_handover_are_the_former_partners_whenever_they_close(alpha: Agreement) -> None:
+    give("beta", TWO)
+    assert takes() == {("01", "alpha"): 1_000, ("02", "beta"): 500}
+    found = explaining.explain(100)
+    [share] = [share for epoch in found.epochs for share in epoch.shares if share.coldkey == ANN]
+    assert [verdict.text for verdict in explaining.why(found, share).verdicts] == [
+        "Alpha's agreement (33 % from 2024-12-02) lists this address and was in force at this block.",
+        "Beta lists this address from 2025-01-02 00:00 UTC on.",
+    ]
+    # What closed knows whose it was, whoever has it since.
+    give("alpha", THREE)
+    assert check_ledger().differences == []
+    assert Period.objects.get(key="2025-01-01").manifest["rules"]["wallets"][-1]["former"] == [
+        [alpha.partner_id, "2024-12-02", "2025-01-02"]
+    ]
+
+
+@pytest.mark.django_db
+def test_pa1_a_handover_from_an_earlier_day_takes_all_from_it_on(alpha: Agreement) -> None:
+    give("beta", date(2024, 1, 1))
+    assert takes() == {("01", "beta"): 1_000, ("02", "beta"): 500}
+
+
+@pytest.mark.django_db
+def test_pa1_what_is_given_back_the_same_day_was_never_gone(alpha: Agreement) -> None:
+    give("beta", TWO)
+    give("alpha", TWO)
+    assert takes() == {("01", "alpha"): 1_000, ("02", "alpha"): 500}
+
+
+@pytest.mark.django_db
+def test_pa1_the_border_moves_with_the_day_of_who_has_it_now(alpha: Agreement) -> None:
+    give("beta", THREE)
+    wallet = ann()
+    wallet.introduced_date = TWO
+    wallet.save()
+    assert takes() == {("01", "alpha"): 1_000, ("02", "beta"): 500}
+
+
+@pytest.mark.django_db
+def test_pa1_a_wallet_that_was_switched_off_was_nobodys(alpha: Agreement) -> None:
+    Wallet.objects.filter(address=ANN).update(is_active=False)
+    give("beta", TWO)
+    assert takes() == {("01", ""): 1_000, ("02", "beta"): 500}
+
+
+@pytest.mark.django_db
+def test_pa1_an_address_typed_wrong_before_was_another_wallet(alpha: Agreement) -> None:
+    wallet = ann()
+    wallet.address = key("typo")
+    wallet.save()
+    wallet.address, wallet.partner, wallet.introduced_date = ANN, Partner.objects.get(slug="beta"), TWO
+    wallet.save()
+    # Alpha had it as Ann's at first.
+    assert takes() == {("01", "alpha"): 1_000, ("02", "beta"): 500}
+
+
+@pytest.mark.django_db
+def test_pa9_giving_away_is_tried_as_it_will_be(alpha: Agreement) -> None:
+    give("beta", TWO)
+    values = {"partner": alpha.partner, "introduced_date": THREE}
+    before, change = services.rules_now(), _would_change("reassign", [ann().pk], values)
+    give("alpha", THREE)
+    by_id = {row["id"]: row for row in apply(change, before)["wallets"]}
+    assert by_id == {row["id"]: row for row in services.rules_now()["wallets"]}
+    assert len(by_id[ann().pk]["former"]) == 2
+
+
+days = st.integers(0, 40).map(lambda number: START.date() + timedelta(days=number))
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), days), min_size=2, max_size=8))
+def test_pa1_former_spans_never_overlap_and_end_before_the_present_one(steps: list[tuple[int, date]]) -> None:
+    spans: tuple[tuple[int, date, date], ...] = ()
+    (had, since), *later = steps
+    for partner, day in later:
+        spans = handed_over(spans, had, since, day)
+        had, since = partner, day
+        in_order = sorted(spans, key=lambda span: span[1])
+        assert all(begin < end <= since for _, begin, end in in_order)
+        assert all(one[2] <= other[1] for one, other in pairwise(in_order))
