@@ -19,6 +19,7 @@ from ledger.admin.base import LedgerAdmin
 from ledger.admin.views import BlockPage
 from ledger.display import rate_html, take_html
 from ledger.models import Account, Attribution, CommissionLine, DelegationWinner, Entry, Posting
+from ledger.templatetags.ledger import pool as pool_name
 from partners.rates import Basis
 
 
@@ -121,16 +122,7 @@ class DelegationWinnerAdmin(LedgerAdmin):
 class CommissionLineAdmin(LedgerAdmin):
     """Every line of every statement."""
 
-    list_display = [
-        "period_key",
-        "partner",
-        "netuid",
-        "side",
-        "base",
-        "rate",
-        "commission",
-        "earned_by",
-    ]
+    list_display = ["period_key", "partner", "pool", "base", "rate", "commission", "earned_by"]
     list_filter = ["partner", "side", "netuid"]
     list_select_related = ["period", "partner"]
     search_fields = ["partner__name", "period__key", "hotkey", "wallet_address"]
@@ -148,6 +140,10 @@ class CommissionLineAdmin(LedgerAdmin):
     def period_key(self, row: CommissionLine) -> str:
         return row.period.key
 
+    @display(description="Pool", ordering="netuid")
+    def pool(self, row: CommissionLine) -> str:
+        return pool_name(row)
+
     @display(description="Base", ordering="base_rao")
     def base(self, row: CommissionLine) -> Any:
         return amount_html(row.base_rao)
@@ -155,7 +151,7 @@ class CommissionLineAdmin(LedgerAdmin):
     @display(description="Rate", ordering="rate_bps")
     def rate(self, row: CommissionLine) -> Any:
         of = " of gross" if row.basis == Basis.GROSS else ""
-        return format_html("{}{}", rate_html(row.rate_bps), of)
+        return format_html('<span class="whitespace-nowrap">{}{}</span>', rate_html(row.rate_bps), of)
 
     @display(description="Commission", ordering="commission_rao")
     def commission(self, row: CommissionLine) -> Any:
