@@ -144,6 +144,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 _database = (
     _env.database() if _external_database or IS_PRODUCTION else embedded.describe_postgres(RAKEBACK_HOME)
 )
+# As whom migrations sign in: the owner of the tables, which the application is not.
+if _external_database or IS_PRODUCTION:
+    _owner = _env.database("DATABASE_OWNER_URL") if _env.is_set("DATABASE_OWNER_URL") else _database
+else:
+    _owner = _database | {"USER": embedded.DATABASE_OWNER}
+DATABASE_OWNER = {name: _owner.get(name, "") for name in ("USER", "PASSWORD")}
 DATABASES: dict[str, Any] = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",

@@ -38,7 +38,7 @@ from rakeback.settings import *  # noqa: E402, F403
 
 if not embedded.is_external("DATABASE_URL"):
     # Tests create databases and empty them against the triggers' will; the product's own role may do neither.
-    DATABASES["default"]["USER"] = "postgres"  # noqa: F405
+    DATABASES["default"]["USER"] = DATABASE_OWNER["USER"] = "postgres"  # noqa: F405
 
 # The default is slow on purpose, and tests sign in often.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -99,6 +99,47 @@ def test_op1_the_applications_role_cannot_switch_triggers_off(home: Path) -> Non
     assert is_gone(home)
 
 
+def test_op1_the_applications_role_owns_no_table_and_cannot_get_behind_a_trigger(home: Path) -> None:
+    """Also where it owned them, as it did in an installation from before (PA6)."""
+    first = User(home).wait_until_ready()
+    query(
+        home, "CREATE TABLE old (number int); ALTER TABLE old OWNER TO rakeback; INSERT INTO old VALUES (7)"
+    )
+    first.leave()
+    assert is_gone(home)
+    user = User(home).wait_until_ready()
+    run = start_python(
+        "import sys; sys.argv = ['manage.py', 'migrate', '--verbosity', '0']; import manage; sys.exit(manage.main())",
+        home,
+    )
+    said, _ = run.communicate(timeout=300)
+    assert run.returncode == 0, said
+    owners = query(home, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
+    assert owners == [("rakeback_owner",)]
+    with psycopg.connect(host=str(Home(home).sockets), user="rakeback", dbname="rakeback") as connection:
+        assert connection.execute("SELECT number FROM old").fetchall() == [(7,)]
+        connection.execute("INSERT INTO auth_group (name) VALUES ('friends')")
+        connection.commit()
+        for tried in (
+            "ALTER TABLE partners_walletevent DISABLE TRIGGER USER",
+            "ALTER TABLE partners_seal DISABLE TRIGGER ALL",
+            "DROP TRIGGER history_append_only ON partners_walletevent",
+            "CREATE OR REPLACE FUNCTION partners_refuse_history_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
+            "DROP VIEW partners_change",
+            "TRUNCATE partners_walletevent",
+            "ALTER TABLE ledger_posting DROP CONSTRAINT posting_not_zero",
+            "DROP TABLE partners_seal CASCADE",
+            "SET ROLE rakeback_owner",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(tried.encode())
+            connection.rollback()
+        with pytest.raises(psycopg.errors.RestrictViolation):
+            connection.execute(b"DELETE FROM partners_walletevent")
+    user.leave()
+    assert is_gone(home)
+
+
 def test_op1_home_is_private_and_nothing_listens_on_a_port(home: Path) -> None:
     user = User(home).wait_until_ready()
     assert home.stat().st_mode & 0o777 == 0o700

@@ -10,10 +10,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from rakeback.embedded.home import DATABASE_NAME, DATABASE_USER, SOCKET_NAME_VALKEY, EmbeddedError, Home
+from rakeback.embedded.home import (
+    DATABASE_NAME,
+    DATABASE_OWNER,
+    DATABASE_USER,
+    SOCKET_NAME_VALKEY,
+    EmbeddedError,
+    Home,
+)
 from rakeback.embedded.users import use
 
 __all__ = [
+    "DATABASE_OWNER",
     "EmbeddedError",
     "describe_postgres",
     "describe_valkey",

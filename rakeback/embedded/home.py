@@ -18,8 +18,10 @@ from pathlib import Path
 SOCKET_PATH_BYTES_MAX = 107
 SOCKET_NAME_VALKEY = "valkey.sock"
 DATABASE_NAME = "rakeback"
-# Owns the database and is no superuser: what triggers refuse, the application cannot switch off in passing.
+# Reads and writes rows, and owns nothing: what triggers refuse, the application cannot switch off.
 DATABASE_USER = "rakeback"
+# Owns the tables; only migrations are it.
+DATABASE_OWNER = "rakeback_owner"
 LONGEST_SOCKET_NAME = ".s.PGSQL.5432"
 # Accounts that may run PostgreSQL for root where user namespaces are blocked, best first.
 SERVER_ACCOUNTS = ("postgres", "nobody")

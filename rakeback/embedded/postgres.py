@@ -8,7 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from rakeback.embedded.home import DATABASE_NAME, DATABASE_USER, EmbeddedError
+from rakeback.embedded.home import DATABASE_NAME, DATABASE_OWNER, DATABASE_USER, EmbeddedError
 from rakeback.embedded.identity import Identity, choose_identity, entering
 from rakeback.embedded.server import Server, find_in_package
 
@@ -16,13 +16,21 @@ from rakeback.embedded.server import Server, find_in_package
 UNSAFE_VARIABLE = "RAKEBACK_EMBEDDED_UNSAFE_FAST"
 _UNSAFE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 _READY_LINE = 7
-# Makes the cluster and the application's role; nothing else signs in as it.
+# Makes the cluster and the two roles; nothing else signs in as it.
 SUPERUSER = "postgres"
+# The tables of an installation from before there was an owner are given to it.
 _CREATE_DATABASE = rf"""
-SELECT 'CREATE ROLE {DATABASE_USER} LOGIN'
-WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{DATABASE_USER}') \gexec
-SELECT 'CREATE DATABASE {DATABASE_NAME} OWNER {DATABASE_USER}'
+SELECT format('CREATE ROLE %I LOGIN', name) FROM unnest(ARRAY['{DATABASE_OWNER}', '{DATABASE_USER}']) AS name
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
+SELECT 'CREATE DATABASE {DATABASE_NAME}'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE_NAME}') \gexec
+ALTER DATABASE {DATABASE_NAME} OWNER TO {DATABASE_OWNER};
+\connect {DATABASE_NAME}
+REASSIGN OWNED BY {DATABASE_USER} TO {DATABASE_OWNER};
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {DATABASE_USER};
+GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {DATABASE_USER};
+ALTER DEFAULT PRIVILEGES FOR ROLE {DATABASE_OWNER} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {DATABASE_USER};
+ALTER DEFAULT PRIVILEGES FOR ROLE {DATABASE_OWNER} GRANT USAGE, SELECT, UPDATE ON SEQUENCES TO {DATABASE_USER};
 """  # noqa: S608  (the names are our own constants)
 
 
