@@ -217,6 +217,7 @@ def frozen_book(rules: Mapping[str, Any]) -> RuleBook:
             memo=row.get("memo", ""),
             netuid=row.get("netuid"),
             side=row.get("side", ""),
+            applies_until_block=row.get("applies_until_block"),
         )
         for row in rules["rules"]
     ]

@@ -485,6 +485,7 @@ class RuleForm(ReasonForm):
             "side",
             "priority",
             "applies_from_block",
+            "applies_until_block",
             "is_active",
         )
 

@@ -182,7 +182,7 @@ def _show(field: models.Field[Any, Any], value: Any, names: _Names) -> str:
         return ", ".join(map(str, value))
     if field.name == "effective":
         return _show_span(value)
-    if field.name == "applies_from_block":
+    if field.name in ("applies_from_block", "applies_until_block"):
         return f"{value:,}"
     return str(value)
 

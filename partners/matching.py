@@ -147,7 +147,8 @@ class RuleTerms:
     """One rule of an agreement. `memo` is a memo rule's, `netuid` a subnet rule's, `side` a side rule's.
 
     A memo counts on stake that came under it, on an unstake beside it, which then uses up such stake first, and on stake
-    that was moved under it between our hotkeys or subnets, as `on_stake`, `on_unstake` and `on_restake` say.
+    that was moved under it between our hotkeys or subnets, as `on_stake`, `on_unstake` and `on_restake` say. It counts at
+    blocks `[applies_from_block, applies_until_block)`; without the latter it goes on.
 
     :raises InvalidMemo: the memo is none (:func:`partners.memos.matcher`).
     """
@@ -165,6 +166,7 @@ class RuleTerms:
     on_stake: bool = True
     on_unstake: bool = True
     on_restake: bool = False
+    applies_until_block: int | None = None
     matches: Callable[[bytes], bool] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -261,6 +263,7 @@ class Reason(StrEnum):
     RULE_INACTIVE = "RULE_INACTIVE"
     AGREEMENT_NOT_IN_FORCE = "AGREEMENT_NOT_IN_FORCE"
     BEFORE_FIRST_BLOCK = "BEFORE_FIRST_BLOCK"
+    AFTER_LAST_BLOCK = "AFTER_LAST_BLOCK"
     OUT_OF_SCOPE = "OUT_OF_SCOPE"
     EXCLUDED = "EXCLUDED"
     OTHER_MEMO = "OTHER_MEMO"
@@ -442,6 +445,11 @@ class RuleBook:
                 # Counted on unless said otherwise.
                 | {name: False for name in ("on_stake", "on_unstake") if not getattr(rule, name)}
                 | ({} if rule.netuid is None else {"netuid": rule.netuid})
+                | (
+                    {}
+                    if rule.applies_until_block is None
+                    else {"applies_until_block": rule.applies_until_block}
+                )
                 for rule in sorted(rules, key=lambda rule: rule.id)
             ],
             "wallets": [
@@ -499,6 +507,11 @@ def _refusal(
         return (
             Reason.BEFORE_FIRST_BLOCK,
             f"The rule of {_named(agreement)} applies from block {rule.applies_from_block:,} on.",
+        )
+    if rule.applies_until_block is not None and delegation.block >= rule.applies_until_block:
+        return (
+            Reason.AFTER_LAST_BLOCK,
+            f"The rule of {_named(agreement)} applied until block {rule.applies_until_block:,}, that one excluded.",
         )
     if not agreement.covers(delegation):
         text = f"{_named(agreement)} does not cover this subnet, hotkey or side."

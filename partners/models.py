@@ -647,6 +647,12 @@ class Rule(models.Model):
     side = models.CharField(max_length=9, blank=True, default="", db_default="", choices=SIDES)
     priority = models.PositiveIntegerField(default=100)
     applies_from_block = models.BigIntegerField(default=0, help_text="First block the rule counts at.")
+    applies_until_block = models.BigIntegerField(
+        null=True,
+        blank=True,
+        help_text="First block it counts at no more. Empty: it goes on. Ends a rule at a block, where "
+        "switching it off takes it out of all days that are not closed yet.",
+    )
     is_active = models.BooleanField(default=True)
 
     class Meta:
@@ -662,6 +668,7 @@ class Rule(models.Model):
                     "side",
                     "on_stake",
                     "on_restake",
+                    "applies_until_block",
                 ],
                 condition=Q(is_active=True),
                 nulls_distinct=False,
@@ -683,6 +690,12 @@ class Rule(models.Model):
                 violation_error_message="A remark counts on stake or on restake, or on both.",
             ),
             models.CheckConstraint(condition=Q(applies_from_block__gte=0), name="rule_block_not_negative"),
+            models.CheckConstraint(
+                condition=Q(applies_until_block__isnull=True)
+                | Q(applies_until_block__gt=F("applies_from_block")),
+                name="rule_ends_after_it_begins",
+                violation_error_message="A rule ends after the block that it begins at.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -690,13 +703,16 @@ class Rule(models.Model):
 
     @property
     def looks_at(self) -> str:
-        """What it finds delegators by, in words."""
-        kind: str = self.get_kind_display().partition(":")[0]
+        """What it finds delegators by, in words, and until when if it ends."""
+        found: str = self.get_kind_display().partition(":")[0]
         if self.kind == RuleKind.MEMO:
-            return f"{kind} {self.get_memo_match_display().lower()} “{self.memo}”{self._counts_on}"
-        if self.kind == RuleKind.SUBNET:
-            return f"{kind} {self.netuid}"
-        return f"{kind} {self.get_side_display()}" if self.kind == RuleKind.SIDE else kind
+            found += f" {self.get_memo_match_display().lower()} “{self.memo}”{self._counts_on}"
+        elif self.kind == RuleKind.SUBNET:
+            found += f" {self.netuid}"
+        elif self.kind == RuleKind.SIDE:
+            found += f" {self.get_side_display()}"
+        until = self.applies_until_block
+        return found if until is None else f"{found} until block {until:,}"
 
     @property
     def _counts_on(self) -> str:
@@ -718,6 +734,10 @@ class Rule(models.Model):
             self.on_stake, self.on_unstake, self.on_restake = True, True, False
         elif not (self.on_stake or self.on_restake):
             errors["on_stake"] = "A remark counts on stake or on restake, or on both."
+        if self.applies_until_block is not None and self.applies_until_block <= (
+            self.applies_from_block or 0
+        ):
+            errors["applies_until_block"] = "A rule ends after the block that it begins at."
         for name in ("memo_match", "memo", "netuid", "side"):
             is_given = getattr(self, name) not in (None, "")
             if is_given != (name in wanted):

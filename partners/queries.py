@@ -51,6 +51,7 @@ def rule_book() -> RuleBook:
             rule.on_stake,
             rule.on_unstake,
             rule.on_restake,
+            rule.applies_until_block,
         )
         for rule in Rule.objects.order_by("pk")
     ]

@@ -146,6 +146,7 @@ def add_rule(
     on_restake: bool = False,
     priority: int = 100,
     applies_from_block: int = 0,
+    applies_until_block: int | None = None,
     reason: str = "",
 ) -> Rule:
     """Add a rule by which the agreement's delegators are found.
@@ -166,6 +167,7 @@ def add_rule(
         on_restake=on_restake,
         priority=priority,
         applies_from_block=applies_from_block,
+        applies_until_block=applies_until_block,
     )
     _save_new(rule, actor=actor, reason=reason)
     return rule

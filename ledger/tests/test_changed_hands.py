@@ -124,6 +124,22 @@ def test_pa9_giving_away_is_tried_as_it_will_be(alpha: Agreement) -> None:
     assert len(by_id[ann().pk]["former"]) == 2
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(("until", "first_day"), [(100, ""), (101, "alpha"), (1_500, "alpha")])
+def test_pa3_a_rule_ends_at_its_block_whenever_the_day_closes(
+    alpha: Agreement, until: int, first_day: str
+) -> None:
+    alpha.rules.update(applies_until_block=until)
+    assert takes() == {("01", first_day): 1_000, ("02", ""): 500}
+    found = explaining.explain(1_500)
+    [share] = [share for epoch in found.epochs for share in epoch.shares if share.coldkey == ANN]
+    said = [verdict.text for verdict in explaining.why(found, share).verdicts]
+    assert any(f"applied until block {until:,}, that one excluded." in text for text in said)
+    # What closed keeps the end that it closed with.
+    alpha.rules.update(applies_until_block=None)
+    assert check_ledger().differences == []
+
+
 days = st.integers(0, 40).map(lambda number: START.date() + timedelta(days=number))
 
 

@@ -38,8 +38,6 @@ class ChangeAdmin(ModelAdmin):
     search_help_text = "Name, address, user, reason or request"
     list_per_page = ENTRIES_PER_PAGE
     list_before_template = "admin/partners/history_head.html"
-    empty_title = "No changes yet"
-    empty_text = "Every change of partners and of what hangs on them will be listed here, with who and why."
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -320,7 +320,8 @@ def test_pa6_all_changes_can_be_searched(operator: Client) -> None:
     assert address(1) not in page
 
 
-@pytest.mark.parametrize("page", PAGES)
+# The history begins with the templates that every installation has.
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "admin:partners_change_changelist"])
 def test_an_empty_list_says_what_to_do_first(page: str, db: None) -> None:
     text = sign_in(make_user(superuser=True)).get(reverse(page)).content.decode()
     assert " yet\n" in text

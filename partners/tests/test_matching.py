@@ -184,6 +184,7 @@ def books(draw: st.DrawFn) -> tuple[list[AgreementTerms], list[RuleTerms], list[
             draw(st.integers(1, 3)),
             draw(st.integers(0, 9)),
             on,
+            applies_until_block=draw(st.none() | st.integers(10, 13)),
             **draw(st.sampled_from(LOOKS_AT)),
         )
         for pk, on in enumerate(draw(st.lists(st.booleans(), max_size=6 if agreements else 0)), 1)

@@ -56,7 +56,9 @@ LATER = {
         "aggregation", "excluded_netuids", "excluded_wallets", "hotkeys", "monthly_cap_rao", "netuids",
         "new_delegators_only", "sides", "tiers", "wallet_attribution_enabled",
     ],
-    "partners_ruleevent": ["memo", "memo_match", "netuid", "on_restake", "on_stake", "on_unstake", "side"],
+    "partners_ruleevent": [
+        "applies_until_block", "memo", "memo_match", "netuid", "on_restake", "on_stake", "on_unstake", "side",
+    ],
 }  # fmt: skip
 
 

@@ -58,6 +58,7 @@ def rule_form(agreement: Agreement, **values: Any) -> dict[str, Any]:
         ({"kind": "SUBNET", "netuid": "0", "on_stake": "", "on_restake": "on"}, "Subnet 0"),
         ({"kind": "SIDE", "side": "ROOT"}, "Side Root TAO"),
         ({"kind": "ALL"}, "All stake"),
+        ({"kind": "ALL", "applies_until_block": "7000"}, "All stake until block 7,000"),
     ],
 )
 def test_pa3_a_rule_of_every_kind_is_added_and_named(
@@ -83,6 +84,10 @@ def test_pa3_a_rule_of_every_kind_is_added_and_named(
         (
             {"memo_match": "EQUALS", "memo": "talisman", "on_stake": ""},
             "A remark counts on stake or on restake, or on both.",
+        ),
+        (
+            {"kind": "ALL", "applies_from_block": "7", "applies_until_block": "7"},
+            "A rule ends after the block that it begins at.",
         ),
         ({"kind": "WALLET", "memo": "talisman"}, "A rule by exact wallet has none; leave it empty."),
         ({"kind": "SUBNET"}, "A rule by subnet needs it."),
@@ -133,6 +138,16 @@ def test_pa3_the_database_refuses_rules_that_count_on_nothing_or_on_what_they_do
     refused = pytest.raises(IntegrityError, match="rule_says_what_its_memo_counts_on")
     with refused, transaction.atomic():
         Rule.objects.bulk_create([Rule(agreement=agreement, **values)])
+
+
+def test_pa3_a_rule_that_ended_may_be_followed_by_another_like_it() -> None:
+    agreement = make_agreement(make_partner())
+    Rule.objects.update(applies_until_block=1_000)
+    Rule.objects.create(agreement=agreement, applies_from_block=2_000)
+    with pytest.raises(IntegrityError, match="rule_once_per_agreement"), transaction.atomic():
+        Rule.objects.create(agreement=agreement, applies_from_block=3_000)
+    with pytest.raises(IntegrityError, match="rule_ends_after_it_begins"), transaction.atomic():
+        Rule.objects.filter(applies_from_block=2_000).update(applies_until_block=2_000)
 
 
 def test_pa3_several_remarks_of_one_agreement_each_have_a_rule_but_none_two() -> None:
