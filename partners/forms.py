@@ -496,6 +496,10 @@ class WalletForm(ReasonForm):
     class Meta:
         model = Wallet
         fields = ("partner", "chain", "address", "introduced_date", "is_active", "notes")
+        help_texts = {
+            "introduced_date": "The wallet counts from 00:00 UTC of this day. For another partner: the day from which it is "
+            "theirs; until then it stays the former's.",
+        }
 
     def clean_introduced_date(self) -> date:
         """Refuse a day to come, as lists do."""
