@@ -231,6 +231,7 @@ def frozen_book(rules: Mapping[str, Any]) -> RuleBook:
                 (who, date.fromisoformat(since), date.fromisoformat(until))
                 for who, since, until in row.get("former", ())
             ),
+            ended_date=date.fromisoformat(row["ended_date"]) if "ended_date" in row else None,
         )
         for row in rules["wallets"]
     ]

@@ -40,7 +40,7 @@ class WalletSerializer(serializers.ModelSerializer[Wallet]):
 
     class Meta:
         model = Wallet
-        fields = ("id", "partner", "chain", "address", "introduced_date", "is_active")
+        fields = ("id", "partner", "chain", "address", "introduced_date", "ended_date", "is_active")
         read_only_fields = fields
 
 

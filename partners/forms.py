@@ -495,10 +495,11 @@ class WalletForm(ReasonForm):
 
     class Meta:
         model = Wallet
-        fields = ("partner", "chain", "address", "introduced_date", "is_active", "notes")
+        fields = ("partner", "chain", "address", "introduced_date", "ended_date", "is_active", "notes")
         help_texts = {
             "introduced_date": "The wallet counts from 00:00 UTC of this day. For another partner: the day from which it is "
             "theirs; until then it stays the former's.",
+            "ended_date": "From 00:00 UTC of this day it counts no more. Empty: it goes on.",
         }
 
     def clean_introduced_date(self) -> date:

@@ -201,7 +201,7 @@ def handed_over(
 
 @dataclass(frozen=True, slots=True)
 class WalletTerms:
-    """An address that belongs to a partner from 00:00 UTC of `introduced_date`.
+    """An address that belongs to a partner from 00:00 UTC of `introduced_date`, if it ends to that of `ended_date`.
 
     `former` are the spans of those from whom it was taken: (partner, from, until), half-open, of days.
     """
@@ -212,6 +212,7 @@ class WalletTerms:
     introduced_date: date
     is_active: bool = True
     former: tuple[FormerSpan, ...] = ()
+    ended_date: date | None = None
 
     def at(self, moment: datetime) -> WalletTerms:
         """Whose it was then."""
@@ -219,7 +220,9 @@ class WalletTerms:
             day = moment.astimezone(UTC).date()
             for partner_id, since, until in self.former:
                 if since <= day < until:
-                    return replace(self, partner_id=partner_id, introduced_date=since, former=())
+                    return replace(
+                        self, partner_id=partner_id, introduced_date=since, former=(), ended_date=until
+                    )
         return self
 
     def as_row(self) -> dict[str, object]:
@@ -230,7 +233,7 @@ class WalletTerms:
             "partner": self.partner_id,
             "address": self.address,
             "introduced_date": self.introduced_date.isoformat(),
-        } | _given(former=spans)
+        } | _given(former=spans, ended_date=self.ended_date.isoformat() if self.ended_date else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +277,7 @@ class Reason(StrEnum):
     ADDRESS_NOT_LISTED = "ADDRESS_NOT_LISTED"
     WALLET_INACTIVE = "WALLET_INACTIVE"
     WALLET_INTRODUCED_LATER = "WALLET_INTRODUCED_LATER"
+    WALLET_ENDED = "WALLET_ENDED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -529,10 +533,16 @@ def _refusal(
     if by_wallet and wallet is not None:
         if not wallet.is_active:
             return Reason.WALLET_INACTIVE, f"{name} lists this address, but the wallet is inactive."
-        if delegation.at.astimezone(UTC).date() < wallet.introduced_date:
+        day = delegation.at.astimezone(UTC).date()
+        if day < wallet.introduced_date:
             return (
                 Reason.WALLET_INTRODUCED_LATER,
                 f"{name} lists this address from {wallet.introduced_date.isoformat()} 00:00 UTC on.",
+            )
+        if wallet.ended_date is not None and day >= wallet.ended_date:
+            return (
+                Reason.WALLET_ENDED,
+                f"{name} listed this address until {wallet.ended_date.isoformat()} 00:00 UTC.",
             )
     return _not_new(agreement, rule, wallet, delegation) if agreement.new_delegators_only else None
 

@@ -8,7 +8,7 @@ to change or remove history rows (migration 0002) and a shared row would have to
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TypeVar
 
 import pghistory
@@ -755,14 +755,23 @@ class Rule(models.Model):
             raise ValidationError(errors)
 
 
+WALLET_ENDS_LATER = "A wallet ends on a later day than it is introduced."
+
+
 @tracked()
 class Wallet(models.Model):
-    """A delegator's address that belongs to one partner per chain (PA4), from `introduced_date` on."""
+    """A delegator's address that belongs to one partner per chain (PA4), at the days `[introduced_date, ended_date)`."""
 
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="wallets")
     chain = models.CharField(max_length=12, choices=WalletChain.choices, default=own_chain)
     address = models.CharField(max_length=ADDRESS_LENGTH, validators=[validate_address])
     introduced_date = models.DateField(help_text="The wallet counts from 00:00 UTC of this day.")
+    ended_date = models.DateField(
+        null=True,
+        blank=True,
+        help_text="From 00:00 UTC of this day it counts no more. Empty: it goes on. Ends a wallet at a day, where "
+        "switching it off takes it out of all days that are not closed yet.",
+    )
     is_active = models.BooleanField(default=True)
     notes = models.TextField(blank=True, validators=[validate_notes])
 
@@ -770,7 +779,12 @@ class Wallet(models.Model):
         ordering = ["partner", "address"]
         permissions = [("export_wallet", "Can export wallet lists")]
         constraints = [
-            models.UniqueConstraint(fields=["chain", "address"], name="wallet_one_partner_per_chain")
+            models.UniqueConstraint(fields=["chain", "address"], name="wallet_one_partner_per_chain"),
+            models.CheckConstraint(
+                condition=Q(ended_date__isnull=True) | Q(ended_date__gt=F("introduced_date")),
+                name="wallet_ends_after_it_begins",
+                violation_error_message=WALLET_ENDS_LATER,
+            ),
         ]
         # The order in which the admin lists them, without sorting all.
         indexes = [models.Index(fields=["partner", "address"], name="wallet_in_order")]
@@ -784,6 +798,10 @@ class Wallet(models.Model):
             raise ValidationError(
                 {"chain": f"This installation holds {WalletChain(own_chain()).label} only."}
             )
+        # Empty while a form has none.
+        since: date | None = self.introduced_date
+        if self.ended_date and since and self.ended_date <= since:
+            raise ValidationError({"ended_date": WALLET_ENDS_LATER})
         refuse_own_hotkey(self.address, field="address")
         listed = Wallet.objects.filter(chain=self.chain, address=self.address).exclude(pk=self.pk)
         for other in listed.select_related("partner"):

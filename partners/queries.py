@@ -58,8 +58,10 @@ def rule_book() -> RuleBook:
     columns = Wallet.objects.filter(chain=own_chain()).order_by("pk")
     former = former_spans()
     wallets = [
-        WalletTerms(*values, former=former.get(values[0], ()))
-        for values in columns.values_list("pk", "partner_id", "address", "introduced_date", "is_active")
+        WalletTerms(pk, partner, address, since, is_active, former.get(pk, ()), until)
+        for pk, partner, address, since, is_active, until in columns.values_list(
+            "pk", "partner_id", "address", "introduced_date", "is_active", "ended_date"
+        )
     ]
     return RuleBook(agreements, rules, wallets)
 
@@ -73,13 +75,13 @@ def former_spans() -> dict[int, tuple[FormerSpan, ...]]:
     moved = changes.exclude(partner_id=F("pgh_obj__partner_id")).filter(address=F("pgh_obj__address"))
     rows = changes.filter(pgh_obj_id__in=moved.order_by().values("pgh_obj_id"), address=F("pgh_obj__address"))
     found: dict[int, tuple[FormerSpan, ...]] = defaultdict(tuple)
-    before: tuple[int, int, date, bool] | None = None
-    for row in rows.values_list("pgh_obj_id", "partner_id", "introduced_date", "is_active"):
-        wallet, partner, since, _ = row
+    before: tuple[int, int, date, bool, date | None] | None = None
+    for row in rows.values_list("pgh_obj_id", "partner_id", "introduced_date", "is_active", "ended_date"):
+        wallet, partner, since, *_ = row
         if before is not None and before[0] == wallet:
-            _, had, had_since, was_active = before
+            _, had, had_since, was_active, had_until = before
             # The same partner's other day moves the border; a span without days is none.
-            ends_at = since if had != partner and was_active else had_since
+            ends_at = min(since, had_until or since) if had != partner and was_active else had_since
             found[wallet] = handed_over(found[wallet], had, had_since, ends_at)
             found[wallet] = handed_over(found[wallet], partner, since, since)
         before = row

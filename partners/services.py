@@ -267,14 +267,16 @@ def reassign_wallets(
     """Give wallets to another partner, from 00:00 UTC of `introduced_date`; give how many changed hands.
 
     The former partner keeps what closed periods gave them, and earns by these wallets until that day in those that are not
-    closed yet. A wallet that was switched off counts again, for the new partner alone.
+    closed yet. A wallet that was switched off or had ended counts again, for the new partner alone.
 
     :raises Refused: without a reason, because money changes hands.
     """
     _need_reason(reason, "change hands")
     wallets = Wallet.objects.filter(pk__in=wallet_ids).exclude(partner=partner)
     with recorded(actor=actor, reason=reason):
-        return wallets.order_by().update(partner=partner, introduced_date=introduced_date, is_active=True)
+        return wallets.order_by().update(
+            partner=partner, introduced_date=introduced_date, ended_date=None, is_active=True
+        )
 
 
 def _need_reason(reason: str, what: str) -> None:

@@ -30,13 +30,15 @@ from chain.imports.files import FileRefused
 from chain.models import Hotkey
 from chain.network import family
 from chain.texts import check_text, without_hidden
-from partners.models import Partner, Wallet, own_chain
+from partners.matching import FormerSpan, WalletTerms
+from partners.models import WALLET_ENDS_LATER, Partner, Wallet, own_chain
+from partners.queries import former_spans
 from partners.sheets import CellError, Formula, Place, Sheet, column_name, read_sheet
 from partners.texts import check_notes, check_size, quote, tidy, unquote
 from partners.what_if import KINDS, BookChange
 
 logger = logging.getLogger(__name__)
-COLUMNS = ("partner", "chain", "address", "introduced_date", "is_active", "notes")
+COLUMNS = ("partner", "chain", "address", "introduced_date", "ended_date", "is_active", "notes")
 REQUIRED = ("partner", "address", "introduced_date")
 # Of each kind of row, how many a preview shows.
 SAMPLES_MAX = 100
@@ -49,12 +51,13 @@ _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 
 @dataclass(frozen=True, slots=True)
 class WalletRow:
-    """One row as read. None in a value means that the list leaves it as it is."""
+    """One row as read. None means that the list leaves it as it is, but in `ended_date`, where it means no end."""
 
     partner: Partner
     chain: str
     address: str
     introduced_date: date
+    ended_date: date | None
     is_active: bool | None
     notes: str | None
 
@@ -90,6 +93,11 @@ class ListReader:
         address = attempt("address", self._read_address)
         stored = self.stored.get((chain, address))
         introduced = attempt("introduced_date", lambda cell: self._read_date(cell, stored))
+        ended = stored.ended_date if stored else None
+        if "ended_date" in row:
+            ended = attempt("ended_date", _read_end)
+        if ended and introduced and ended <= introduced:
+            faults.setdefault("ended_date", WALLET_ENDS_LATER)
         is_active = attempt("is_active", _read_flag) if "is_active" in row else None
         notes = attempt("notes", _read_notes) if "notes" in row else None
         if address and chain:
@@ -103,7 +111,7 @@ class ListReader:
                 )
         if faults:
             raise RowRefused(faults, place)
-        return WalletRow(partner, chain, address, introduced, is_active, notes)
+        return WalletRow(partner, chain, address, introduced, ended, is_active, notes)
 
     def _read_chain(self, cell: Any) -> str:
         chain = _text(cell).upper() or self._chain
@@ -184,6 +192,10 @@ def _parse_date(cell: Any) -> date:
         raise ValueError(f"{text[:40]!r} is not a date; write it as 2025-08-31.") from None
 
 
+def _read_end(cell: Any) -> date | None:
+    return _parse_date(cell) if _text(cell) else None
+
+
 def _read_flag(cell: Any) -> bool | None:
     text = _text(cell).lower()
     if text in _TRUE | _FALSE:
@@ -260,6 +272,7 @@ class ListResult(Result):
                 read.chain,
                 read.address,
                 read.introduced_date,
+                read.ended_date,
                 read.is_active,
                 read.notes,
             )
@@ -340,6 +353,7 @@ class WalletResource(resources.ModelResource):
         self._dropped: list[int] = []
         self._put: list[dict[str, Any]] = []
         self._dated: dict[str, list[str]] = {}
+        self._former: dict[int, tuple[FormerSpan, ...]] = {}
         self._today = today or datetime.now(UTC).date()
         self._reader: ListReader
         self._row: WalletRow
@@ -376,43 +390,45 @@ class WalletResource(resources.ModelResource):
         read, self._changes = self._row, []
         if instance._state.adding:
             instance.partner, instance.chain, instance.address = read.partner, read.chain, read.address
-            instance.introduced_date = read.introduced_date
+            instance.introduced_date, instance.ended_date = read.introduced_date, read.ended_date
             instance.is_active = read.is_active is not False
             instance.notes = read.notes or ""
-            self._collect(instance, False, instance.introduced_date)
+            self._collect(instance, was_active=False)
             return
-        was_active, was_introduced = instance.is_active, instance.introduced_date
-        values = {"introduced_date": read.introduced_date, "is_active": read.is_active, "notes": read.notes}
-        for name, value in values.items():
-            stored = getattr(instance, name)
+        was_active = instance.is_active
+        for name in self.get_bulk_update_fields():
+            stored, value = getattr(instance, name), getattr(read, name)
             same = tidy(without_hidden(stored)) == value if name == "notes" else stored == value
-            if value is not None and not same:
+            if not same and (value is not None or name == "ended_date"):
                 self._changes.append((name, _written(stored), _written(value)))
                 setattr(instance, name, value)
-        self._collect(instance, was_active, was_introduced)
+        self._collect(instance, was_active=was_active)
 
-    def _collect(self, wallet: Wallet, was_active: bool, was_introduced: date) -> None:
+    def _collect(self, wallet: Wallet, *, was_active: bool) -> None:
         if not self._collects:
             return
+        dated = [name for name, *_ in self._changes if name in ("introduced_date", "ended_date")]
         if was_active and not wallet.is_active:
             self._dropped.append(wallet.pk)
-        elif wallet.is_active and (not was_active or was_introduced != wallet.introduced_date):
-            row = {
-                "id": wallet.pk or -1 - len(self._put),
-                "partner": wallet.partner_id,
-                "address": wallet.address,
-                "introduced_date": wallet.introduced_date.isoformat(),
-            }
-            self._put.append(row)
+        elif wallet.is_active and (not was_active or dated):
+            terms = WalletTerms(
+                wallet.pk or -1 - len(self._put),
+                wallet.partner_id,
+                wallet.address,
+                wallet.introduced_date,
+                former=self._former.get(wallet.pk, ()),
+                ended_date=wallet.ended_date,
+            )
+            self._put.append(terms.as_row())
             if was_active:
-                self._dated[str(wallet.pk)] = ["introduced_date"]
+                self._dated[str(wallet.pk)] = dated
 
     def read_change(self, dataset: Any) -> tuple[BookChange, ListResult]:
         """Read a list for what it would change of the rule book; nothing is written.
 
         :return: the change, and what the list would do as for a preview.
         """
-        self._collects = True
+        self._collects, self._former = True, former_spans()
         result = self.import_data(dataset, dry_run=True, raise_errors=False)
         nothing: BookChange = {kind: {"drop": [], "put": []} for kind in KINDS}
         wallets = {"drop": sorted(self._dropped), "put": self._put, "changed": self._dated}
@@ -426,7 +442,7 @@ class WalletResource(resources.ModelResource):
 
     def get_bulk_update_fields(self) -> list[str]:
         """Name all that a list can change; never whose a wallet is."""
-        return ["introduced_date", "is_active", "notes"]
+        return ["introduced_date", "ended_date", "is_active", "notes"]
 
     def after_import_row(self, row: Any, row_result: RowResult, **kwargs: Any) -> None:
         """Keep for the preview what the row means."""
@@ -487,6 +503,8 @@ class WalletResource(resources.ModelResource):
 
 def _written(value: Any) -> str:
     """Write a value as a list holds it."""
+    if value is None:
+        return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -6,6 +6,8 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
+from django.db import IntegrityError, transaction
+from django.db.models import F
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -138,6 +140,41 @@ def test_pa3_a_rule_ends_at_its_block_whenever_the_day_closes(
     # What closed keeps the end that it closed with.
     alpha.rules.update(applies_until_block=None)
     assert check_ledger().differences == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("ended", "second_day"), [(TWO, ""), (THREE, "alpha"), (None, "alpha")])
+def test_pa4_a_wallet_ends_at_its_day_whenever_the_day_closes(
+    alpha: Agreement, ended: date | None, second_day: str
+) -> None:
+    Wallet.objects.filter(address=ANN).update(ended_date=ended)
+    assert takes() == {("01", "alpha"): 1_000, ("02", second_day): 500}
+    found = explaining.explain(1_500)
+    [share] = [share for epoch in found.epochs for share in epoch.shares if share.coldkey == ANN]
+    said = [verdict.text for verdict in explaining.why(found, share).verdicts]
+    assert ("Alpha listed this address until 2025-01-02 00:00 UTC." in said) == (ended == TWO)
+    # What closed keeps the end that it closed with.
+    Wallet.objects.filter(address=ANN).update(ended_date=None)
+    assert check_ledger().differences == []
+
+
+@pytest.mark.django_db
+def test_pa4_what_ended_before_it_was_given_away_is_nobodys_in_between(alpha: Agreement) -> None:
+    Wallet.objects.filter(address=ANN).update(ended_date=TWO)
+    values = {"partner": Partner.objects.get(slug="beta"), "introduced_date": THREE}
+    before, change = services.rules_now(), _would_change("reassign", [ann().pk], values)
+    give("beta", THREE)
+    assert {row["id"]: row for row in apply(change, before)["wallets"]} == {
+        row["id"]: row for row in services.rules_now()["wallets"]
+    }
+    assert ann().ended_date is None
+    assert takes() == {("01", "alpha"): 1_000, ("02", ""): 500}
+
+
+@pytest.mark.django_db
+def test_pa4_the_database_refuses_a_wallet_that_ends_before_it_begins(alpha: Agreement) -> None:
+    with pytest.raises(IntegrityError, match="wallet_ends_after_it_begins"), transaction.atomic():
+        Wallet.objects.filter(address=ANN).update(ended_date=F("introduced_date"))
 
 
 days = st.integers(0, 40).map(lambda number: START.date() + timedelta(days=number))

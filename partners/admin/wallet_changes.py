@@ -150,6 +150,7 @@ def _would_change(action: str, keys: list[int], values: dict[str, Any]) -> BookC
     there = {row["id"]: row for row in before["wallets"]}
     for wallet in Wallet.objects.filter(pk__in=keys):
         partner, since, former = wallet.partner_id, wallet.introduced_date, spans.get(wallet.pk, ())
+        until = wallet.ended_date
         if action == "deactivate":
             there.pop(wallet.pk, None)
             continue
@@ -157,9 +158,12 @@ def _would_change(action: str, keys: list[int], values: dict[str, Any]) -> BookC
             if partner == values["partner"].pk:
                 continue
             day = values["introduced_date"]
-            former = handed_over(former, partner, since, day if wallet.is_active else since)
-            partner, since = values["partner"].pk, day
-        there[wallet.pk] = WalletTerms(wallet.pk, partner, wallet.address, since, former=former).as_row()
+            former = handed_over(
+                former, partner, since, min(day, until or day) if wallet.is_active else since
+            )
+            partner, since, until = values["partner"].pk, day, None
+        terms = WalletTerms(wallet.pk, partner, wallet.address, since, former=former, ended_date=until)
+        there[wallet.pk] = terms.as_row()
     # The others' wallets find nothing, so the book leaves them out.
     partners = {row["partner"] for row in before["agreements"]}
     wallets = [

@@ -64,7 +64,7 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
     formats = (CSV, XLSX)
     # The history knows every row of an import already.
     skip_admin_log = True
-    list_display = ("address_shown", "partner", "introduced", "active", "notes_shown")
+    list_display = ("address_shown", "partner", "introduced", "ended", "active", "notes_shown")
     list_display_links = ("introduced",)
     list_select_related = ("partner",)
     # By an index: sorting a hundred thousand by the partners' names takes longer than all else.
@@ -86,7 +86,7 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
         " their list as CSV or XLSX, or add wallets one by one."
     )
     fieldsets = (
-        (None, {"fields": ("partner", "address", "chain", ("introduced_date", "is_active"))}),
+        (None, {"fields": ("partner", "address", "chain", ("introduced_date", "ended_date"), "is_active")}),
         (None, {"fields": ("notes", "reason")}),
     )
 
@@ -100,6 +100,10 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
     @display(description="Introduced", ordering="introduced_date")
     def introduced(self, wallet: Wallet) -> str:
         return wallet.introduced_date.isoformat()
+
+    @display(description="Ended", ordering="ended_date")
+    def ended(self, wallet: Wallet) -> str:
+        return wallet.ended_date.isoformat() if wallet.ended_date else ""
 
     @display(description="Active", ordering="is_active", boolean=True)
     def active(self, wallet: Wallet) -> bool:

@@ -66,6 +66,11 @@ def test_pa1_a_listed_wallet_under_an_agreement_in_force_is_the_partners() -> No
             Reason.WALLET_INTRODUCED_LATER,
         ),
         (
+            RuleBook([agreement()], [RuleTerms(1, 1)], [wallet(ended_date=date(2025, 8, 7))]),
+            delegation(at=datetime(2025, 8, 7, tzinfo=UTC)),
+            Reason.WALLET_ENDED,
+        ),
+        (
             RuleBook([agreement()], [RuleTerms(1, 1, applies_from_block=1001)], [wallet()]),
             delegation(),
             Reason.BEFORE_FIRST_BLOCK,
@@ -157,6 +162,13 @@ def test_the_day_of_introduction_is_a_utc_day_whatever_zone_the_time_is_in() -> 
     assert book.winner(delegation(at=tokyo + timedelta(seconds=1))) is not None
 
 
+def test_a_wallet_counts_until_the_utc_day_that_it_ended() -> None:
+    book = RuleBook([agreement()], [RuleTerms(1, 1)], [wallet(ended_date=date(2025, 8, 7))])
+    tokyo = datetime.fromisoformat("2025-08-07T08:59:59+09:00")
+    assert book.winner(delegation(at=tokyo)) is not None
+    assert book.winner(delegation(at=tokyo + timedelta(seconds=1))) is None
+
+
 moments = st.integers(-3, 20).map(lambda days: START + timedelta(days=days, hours=days))
 addresses = st.sampled_from(["5A", "5B", "5C", "5D"])
 
@@ -190,7 +202,14 @@ def books(draw: st.DrawFn) -> tuple[list[AgreementTerms], list[RuleTerms], list[
         for pk, on in enumerate(draw(st.lists(st.booleans(), max_size=6 if agreements else 0)), 1)
     ]
     wallets = [
-        WalletTerms(pk, draw(st.integers(1, 3)), address, draw(moments).date(), draw(st.booleans()))
+        WalletTerms(
+            pk,
+            draw(st.integers(1, 3)),
+            address,
+            draw(moments).date(),
+            draw(st.booleans()),
+            ended_date=draw(st.none() | moments.map(datetime.date)),
+        )
         for pk, address in enumerate(draw(st.lists(addresses, max_size=6)), 1)
     ]
     return agreements, rules, wallets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from chain.addresses import encode_address
 from chain.imports.files import FileRefused
 from chain.models import Hotkey, Network
 from partners.models import Change, Partner, Wallet
-from partners.tests.factories import address, make_partner, make_user, make_wallet
+from partners.tests.factories import DAY, address, make_partner, make_user, make_wallet
 from partners.wallet_lists import COLUMNS, Preview, WalletFile, WalletResource
 
 pytestmark = pytest.mark.django_db
@@ -338,6 +338,26 @@ def test_pa6_a_list_that_changes_wallets_is_imported_with_a_reason_only(
     assert (changed.username, changed.reason) == ("olga", "They left")
     history = operator.get(reverse("admin:partners_wallet_history", args=[stored.pk]))
     assert "They left" in history.content.decode()
+
+
+def test_pa5_a_list_ends_wallets_and_takes_ends_back(operator: Client) -> None:
+    stored = make_wallet(make_partner(), 1)
+    header, row = "partner,address,introduced_date", f"creative-builds,{address(1)},{DAY}"
+    refused = upload(operator, f"{header},ended_date\n{row},{DAY}\n").context["preview"].refused
+    assert refused[0].faults == {"ended_date": ["A wallet ends on a later day than it is introduced."]}
+    confirm(operator, upload(operator, f"{header},ended_date\n{row},2125-01-01\n"), reason="They leave")
+    stored.refresh_from_db()
+    assert stored.ended_date == date(2125, 1, 1)
+    # A list without the column leaves it, and one that would introduce it later than it ends is refused.
+    assert upload(operator, f"{header}\n{row}\n").context["preview"].changes_nothing
+    Wallet.objects.update(ended_date=DAY + timedelta(days=1))
+    later = row.replace(str(DAY), str(DAY + timedelta(days=2)))
+    assert "ended_date" in upload(operator, f"{header}\n{later}\n").context["preview"].refused[0].faults
+    page = upload(operator, f"{header},ended_date\n{row},\n")
+    assert page.context["preview"].changed[0].changes == [("ended_date", str(DAY + timedelta(days=1)), "")]
+    confirm(operator, page, reason="They stay")
+    stored.refresh_from_db()
+    assert stored.ended_date is None
 
 
 def test_pa6_a_list_that_only_adds_explains_itself(operator: Client) -> None:

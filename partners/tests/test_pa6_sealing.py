@@ -42,7 +42,7 @@ OTHER_VALUES = {
     "ARRAY": "array_append({0}, '7')",
     "boolean": "NOT {0}",
     "bytea": r"{0} || '\x01'",
-    "date": "{0} + 1",
+    "date": "coalesce({0} + 1, now()::date)",
     "jsonb": """coalesce({0}, '{{}}') || '{{"x": 1}}'""",
     "timestamp with time zone": "coalesce({0} + interval '1 us', now())",
     "tstzrange": "tstzrange(lower({0}) + interval '1 s', upper({0}))",
@@ -59,6 +59,7 @@ LATER = {
     "partners_ruleevent": [
         "applies_until_block", "memo", "memo_match", "netuid", "on_restake", "on_stake", "on_unstake", "side",
     ],
+    "partners_walletevent": ["ended_date"],
 }  # fmt: skip
 
 
@@ -114,12 +115,17 @@ def begin_long_ago() -> None:
     sql(
         "WITH partner AS (INSERT INTO partners_partner (name, slug, kind, status, contact_email, payout_address, notes)"
         " VALUES ('Old', 'old', 'NAMED', 'ACTIVE', '', '', '') RETURNING id),"
+        " wallet AS (INSERT INTO partners_wallet (partner_id, chain, address, introduced_date, is_active, notes)"
+        " SELECT id, 'BITTENSOR', '5Old', '2025-01-01', true, '' FROM partner),"
         " agreement AS (INSERT INTO partners_agreement (partner_id, effective, rate_bps, basis, minimum_payout_rao, notes)"
         " SELECT id, tstzrange('2025-01-01Z', NULL), 3300, 'TAKE', 0, '' FROM partner RETURNING id)"
         " INSERT INTO partners_rule (agreement_id, kind, priority, applies_from_block, is_active)"
         " SELECT id, 'WALLET', 1, 0, true FROM agreement"
     )
-    sql("UPDATE partners_rule SET applies_from_block = 7; UPDATE partners_agreement SET rate_bps = 3000")
+    sql(
+        "UPDATE partners_rule SET applies_from_block = 7; UPDATE partners_agreement SET rate_bps = 3000;"
+        " UPDATE partners_wallet SET notes = 'older'"
+    )
     connection.check_constraints()
     with without_triggers():
         # As written where the database sorts names otherwise.
