@@ -14,7 +14,7 @@ from django.db.models import Sum
 
 from chain.gaps.queries import next_readable
 from chain.models import Block, Yield
-from ledger.attribution import digest
+from ledger.attribution import RULESETS, digest
 from ledger.calculation import Calculation
 from ledger.facts import SharesDisagree, shares_of
 from ledger.manifest import build_manifest, content_hash, frozen_book, winner_row
@@ -80,7 +80,7 @@ def _check_open_attributions(counts: Counter[str]) -> Iterator[str]:
         except SharesDisagree as error:
             yield str(error)
             continue
-        if digest(shares) != row.digest:
+        if digest(shares, row.ruleset) != row.digest:
             yield f"{row}: the shares derived now have another digest"
 
 
@@ -93,6 +93,10 @@ def _check_period(period: Period, previous: Period | None, counts: Counter[str])
     last = Block.objects.filter(number=period.blocks.upper - 1).first()
     if first is None or last is None:
         yield f"period {period.key}: its first or last block is gone"
+        return
+    ruleset = period.manifest.get("ruleset")
+    if ruleset not in RULESETS:
+        yield f"period {period.key}: closed by ruleset {ruleset!r}, which this version does not know"
         return
     book = frozen_book(period.manifest["rules"])
     try:
@@ -110,6 +114,7 @@ def _check_period(period: Period, previous: Period | None, counts: Counter[str])
         last=last,
         book=book,
         result=result,
+        ruleset=ruleset,
     )
     for name in sorted(manifest.keys() | period.manifest.keys()):
         # The code is that of the close, and may be newer now; winners were not always stored.

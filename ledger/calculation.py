@@ -9,85 +9,19 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from itertools import groupby
 
 from chain.splitting import split
 from chain.units import BPS_WHOLE
 from ledger.allocation import Lot, Sold, allocate
-from ledger.attribution import claimed, digest
+from ledger.attribution import Earned, Held, Part, Pool, PoolTakes, Wallets, Won, digest
 from ledger.commission import commission
-from partners.lots import TaggedStake, Tags
-from partners.matching import Delegation, RuleBook, Winner
-from partners.rates import Basis, Steps, split_by_cap, split_by_rate
+from partners.lots import TaggedStake
+from partners.matching import RuleBook
+from partners.rates import Basis, split_by_cap, split_by_rate
 
 ALPHA = "ALPHA"
 UNTAGGED_STAKE = TaggedStake()
-
-
-@dataclass(frozen=True, slots=True)
-class Earned:
-    """One yield with its take already split over the coldkeys that earned it.
-
-    `dividend_rao` is what they were credited after the take, by their shares; `dividends` says it for each where that is
-    given and not by shares. `is_child` says that the hotkey was a child key on the subnet.
-    """
-
-    yield_id: int
-    block: int
-    at: datetime
-    netuid: int
-    hotkey: str
-    side: str
-    asset: str
-    take_rao: int
-    shares: Sequence[tuple[str, int]]
-    dividend_rao: int = 0
-    dividends: Mapping[str, int] | None = None
-    is_child: bool = False
-
-    def gross(self, coldkey: str, whole_rao: int, part_rao: int) -> int:
-        """What a part of a coldkey's take is of the gross dividend, the take and the dividend, rounded down."""
-        if not whole_rao:
-            return 0
-        dividend, take = self.dividend_rao, self.take_rao
-        if self.dividends is not None:
-            dividend, take = self.dividends[coldkey], whole_rao
-        return part_rao + part_rao * dividend // take
-
-
-@dataclass(eq=False, slots=True)
-class Wallets:
-    """What each wallet earned the validator of one pool in one period, under an agreement whose lines name wallets.
-
-    Whatever is paid on take of that period, then or when its alpha is sold, is split over them by it.
-    """
-
-    takes: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The part of one yield's take that one agreement's delegators earned; without agreement it is our own.
-
-    `steps` are the rates by the month's volume, empty where `rate_bps` holds for all of it, and `cap_rao` is the most that
-    the partner's month may come to, None for no limit. `gross_rao` is the gross dividend that the take is of, where
-    the rate is of that; `wallets` are given where lines name them.
-    """
-
-    partner_id: int | None
-    agreement_id: int | None
-    rate_bps: int
-    delegator_count: int
-    take_rao: int
-    steps: Steps = ()
-    cap_rao: int | None = None
-    gross_rao: int | None = None
-    wallets: Wallets | None = field(default=None, compare=False)
-
-    @property
-    def basis(self) -> Basis:
-        """What the rate is of."""
-        return Basis.TAKE if self.gross_rao is None else Basis.GROSS
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +45,7 @@ NOTHING_YET = MonthSoFar()
 
 @dataclass(frozen=True, slots=True)
 class OpenLot:
-    """Take in alpha that an earlier period earned and no conversion has sold yet.
+    """Take that was earned and no conversion has sold yet; what arrives in TAO never waits for one.
 
     `held_by` is the hotkey it stands on: the one that earned it, until a swap of that key takes it along.
     """
@@ -124,6 +58,12 @@ class OpenLot:
     remaining_rao: int
     parts: Sequence[Part]
     held_by: str
+    asset: str = ALPHA
+
+    @property
+    def pool(self) -> Pool:
+        """What its take is rolled up by."""
+        return self.hotkey, self.netuid, self.side
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,19 +115,6 @@ class RollUpKey:
     partner_id: int
 
 
-Pool = tuple[str, int, str]  # hotkey, netuid, side
-Held = tuple[str, int, str, str, Tags]  # hotkey, netuid, side, coldkey, remarks
-
-
-@dataclass(frozen=True, slots=True)
-class Won:
-    """The rule that one delegation was won by at every epoch of its pool in `[first, last]`, with those it outranked."""
-
-    first: int
-    last: int
-    winner: Winner
-
-
 @dataclass(frozen=True, slots=True)
 class Base:
     """Take in TAO of a part that became due in a block: credited then, or sold."""
@@ -204,14 +131,14 @@ class Calculation:
 
     parts: dict[int, list[Part]] = field(default_factory=dict)
     digests: dict[int, str] = field(default_factory=dict)
-    roll_ups: dict[Pool, dict[tuple[str, int], int]] = field(default_factory=dict)
+    roll_ups: dict[Pool, list[tuple[str, int, int]]] = field(default_factory=dict)
     sold: list[tuple[int, Sold]] = field(default_factory=list)
     bases: dict[LineKey, int] = field(default_factory=lambda: defaultdict(int))
     sold_by_netuid: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     realised_rao: int = 0
-    won: dict[Held, list[Won]] = field(default_factory=lambda: defaultdict(list))
+    won: dict[Held, list[Won]] = field(default_factory=dict)
     left: list[OpenLot] = field(default_factory=list)
-    wallets: dict[tuple[Pool, int], Wallets] = field(default_factory=lambda: defaultdict(Wallets))
+    wallets: dict[tuple[Pool, int], Wallets] = field(default_factory=dict)
 
     def wallet_rows(self) -> Iterator[tuple[Pool, int, str, int]]:
         """Give (pool, agreement, wallet, take) of the wallets that lines name, in order; who earned nothing is left out."""
@@ -229,9 +156,8 @@ class Calculation:
     def roll_up_rows(self) -> Iterator[tuple[RollUpKey, int]]:
         """Give (key, take) of each delegator in order; who earned nothing is left out."""
         for pool in sorted(self.roll_ups):
-            for (coldkey, partner_id), amount in sorted(self.roll_ups[pool].items()):
-                if amount:
-                    yield RollUpKey(*pool, coldkey, partner_id), amount
+            for coldkey, partner_id, amount in self.roll_ups[pool]:
+                yield RollUpKey(*pool, coldkey, partner_id), amount
 
     def lines(self) -> Iterator[tuple[LineKey, int, int]]:
         """Give (key, base, commission) of each line in order."""
@@ -258,33 +184,20 @@ def calculate(
 ) -> Calculation:
     """Work out a period from its yields, conversions and swaps of keys, oldest first, and the lots left open before it.
 
+    :param earned: pool by pool, each in the order of blocks; their shares are let go one by one.
     :param month: what was paid earlier in the month, for tiers and caps.
     """
     result = Calculation()
     bases: list[Base] = []
-    epochs: dict[Pool, int] = defaultdict(int)
     queues: dict[tuple[str, int], deque[OpenLot]] = defaultdict(deque)
     for lot in open_lots:
         queues[lot.held_by, lot.netuid].append(lot)
-    for source in earned:
-        parts = _attribute(source, book, stake, result, epochs)
-        if source.asset != ALPHA:
-            pool = source.hotkey, source.netuid, source.side
-            bases += [Base(source.block, pool, part, part.take_rao) for part in parts]
-            result.realised_rao += source.take_rao
-        elif source.take_rao:
-            queues[source.hotkey, source.netuid].append(
-                OpenLot(
-                    source.yield_id,
-                    source.block,
-                    source.hotkey,
-                    source.netuid,
-                    source.side,
-                    source.take_rao,
-                    parts,
-                    source.hotkey,
-                )
-            )
+    for lot in _attribute(earned, book, stake, result):
+        if lot.asset != ALPHA:
+            bases += [Base(lot.block, lot.pool, part, part.take_rao) for part in lot.parts]
+            result.realised_rao += lot.remaining_rao
+        elif lot.remaining_rao:
+            queues[lot.hotkey, lot.netuid].append(lot)
     both: list[Sale | Handover] = [*sales, *handovers]
     for one in sorted(both, key=lambda one: (one.block, one.event_index)):
         if isinstance(one, Sale):
@@ -329,77 +242,35 @@ def split_over_parts(amount_rao: int, parts: Sequence[Part]) -> list[tuple[Part,
 
 
 def _attribute(
-    source: Earned, book: RuleBook, stake: TaggedStake, result: Calculation, epochs: dict[Pool, int]
-) -> list[Part]:
-    """Group the shares of one yield by winning agreement, and add them to the roll-ups and to who won what."""
-    takes: dict[int, dict[str, int]] = defaultdict(dict)  # by agreement, 0 for our own
-    gross: dict[int, int] = defaultdict(int)
-    winners: dict[int, Winner] = {}
-    pool = (source.hotkey, source.netuid, source.side)
-    at = source.block, source.at
-    before, epochs[pool] = epochs[pool], source.block
-    rolled = result.roll_ups.setdefault(pool, {})
-    own = takes[0]
-    for coldkey, amount in source.shares:
-        # Most holders are on nobody's list; asking the book about each of them would cost most of the run.
-        if not book.may_claim(coldkey) and coldkey not in stake.coldkeys:
-            own[coldkey] = amount
-            rolled[coldkey, 0] = rolled.get((coldkey, 0), 0) + amount
-            continue
-        delegation = Delegation(coldkey, *pool, *at, is_child=source.is_child)
-        for part in claimed(amount, delegation, book, stake):
-            winner, of = part.winner, own
-            if winner is not None:
-                winners[winner.agreement_id] = winner
-                of = takes[winner.agreement_id]
-                if winner.basis == Basis.GROSS:
-                    gross[winner.agreement_id] += source.gross(coldkey, amount, part.amount)
-                _note_winner(result.won[*pool, coldkey, part.tags], winner, before, source.block)
-            of[coldkey] = of.get(coldkey, 0) + part.amount
-            key = coldkey, winner.partner_id if winner is not None else 0
-            rolled[key] = rolled.get(key, 0) + part.amount
-    for agreement, winner in winners.items():
-        if winner.names_wallets:
-            named = result.wallets[pool, agreement].takes
-            for coldkey, amount in takes[agreement].items():
-                named[coldkey] = named.get(coldkey, 0) + amount
-    parts = [
-        _part(winners.get(agreement), amounts, gross.get(agreement), result.wallets.get((pool, agreement)))
-        for agreement, amounts in sorted(takes.items())
-        if amounts
-    ]
-    if sum(part.take_rao for part in parts) != source.take_rao:
-        raise AssertionError(f"the parts of block {source.block} do not add up to its take")
-    result.parts[source.yield_id] = parts
-    result.digests[source.yield_id] = digest(source.shares)
-    return parts
-
-
-def _part(
-    winner: Winner | None, amounts: Mapping[str, int], gross_rao: int | None, wallets: Wallets | None
-) -> Part:
-    count, take_rao = len(amounts), sum(amounts.values())
-    if winner is None:
-        return Part(None, None, 0, count, take_rao)
-    return Part(
-        winner.partner_id,
-        winner.agreement_id,
-        winner.rate_bps,
-        count,
-        take_rao,
-        winner.steps,
-        winner.cap_rao,
-        gross_rao,
-        wallets,
-    )
-
-
-def _note_winner(won: list[Won], winner: Winner, before: int, block: int) -> None:
-    """Let who won a delegation at its pool's epoch before have won it on to this one, or begin anew."""
-    if won and won[-1].last == before and won[-1].winner == winner:
-        won[-1] = Won(won[-1].first, block, winner)
-    else:
-        won.append(Won(block, block, winner))
+    earned: Iterable[Earned], book: RuleBook, stake: TaggedStake, result: Calculation
+) -> list[OpenLot]:
+    """Say whose every take is, pool by pool; give each as a lot, in the order of the chain."""
+    lots = []
+    for pool, sources in groupby(earned, key=lambda source: source.pool):
+        if pool in result.roll_ups:
+            raise AssertionError(f"yields of {pool} come after those of another pool")
+        takes = PoolTakes(pool, book, stake)
+        for source in sources:
+            parts = result.parts[source.yield_id] = takes.add(source)
+            result.digests[source.yield_id] = digest(source.shares, source.ruleset)
+            lots.append(
+                OpenLot(
+                    source.yield_id,
+                    source.block,
+                    source.hotkey,
+                    source.netuid,
+                    source.side,
+                    source.take_rao,
+                    parts,
+                    source.hotkey,
+                    source.asset,
+                )
+            )
+        takes.end()
+        result.won |= takes.won
+        result.wallets |= {(pool, agreement): wallets for agreement, wallets in takes.wallets.items()}
+        result.roll_ups[pool] = list(takes.roll_ups())
+    return sorted(lots, key=lambda lot: (lot.block, lot.netuid, lot.hotkey, lot.side, lot.yield_id))
 
 
 def _sell(sale: Sale, queue: deque[OpenLot], result: Calculation) -> Iterator[Base]:
@@ -414,7 +285,7 @@ def _sell(sale: Sale, queue: deque[OpenLot], result: Calculation) -> Iterator[Ba
         result.sold_by_netuid[lot.netuid] += part_sold.alpha_rao
         result.realised_rao += part_sold.tao_rao
         for part, amount in split_over_parts(part_sold.tao_rao, lot.parts):
-            yield Base(sale.block, (lot.hotkey, lot.netuid, lot.side), part, amount)
+            yield Base(sale.block, lot.pool, part, amount)
         left = lot.remaining_rao - part_sold.alpha_rao
         queue.popleft()
         if left:

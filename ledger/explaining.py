@@ -11,8 +11,8 @@ from typing import Any
 
 from chain.models import Block, Yield
 from chain.tagging.remark_text import shown
-from ledger.attribution import claimed, digest
-from ledger.facts import holders_of, shares_of
+from ledger.attribution import RULESET, claims_on, digest, split_over_claims
+from ledger.facts import shares_of, weights_of
 from ledger.manifest import frozen_book
 from ledger.models import Attribution, Period
 from partners.lots import TaggedStake
@@ -97,16 +97,18 @@ def _explain_yield(
     source: Yield, block: Block, book: RuleBook, stake: TaggedStake, partners: dict[int, Partner]
 ) -> Epoch:
     amounts = shares_of(source)
-    weights = dict(holders_of(source))
+    weights = dict(weights_of(source))
     shares = []
-    for coldkey, amount in sorted(amounts, key=lambda share: (-share[1], share[0])):
-        delegation = _delegation(source, block, coldkey)
-        takes, held = (claimed(whole, delegation, book, stake) for whole in (amount, weights[coldkey]))
-        for take, part in zip(takes, held, strict=True):
-            winner = take.winner
+    for coldkey, amount in sorted(amounts.pairs(), key=lambda share: (-share[1], share[0])):
+        claims = claims_on(_delegation(source, block, coldkey), book, stake)
+        takes, held = (split_over_claims(whole, claims) for whole in (amount, weights[coldkey]))
+        for (claim, take_rao), (_, weight) in zip(takes, held, strict=True):
+            winner = claim.winner
             partner, rate_bps = (partners[winner.partner_id], winner.rate_bps) if winner else (None, 0)
-            shares.append(DelegatorShare(take.delegation, part.amount, take.amount, partner, rate_bps))
-    return Epoch(source, tuple(shares), digest(amounts), getattr(source, "attribution", None))
+            shares.append(DelegatorShare(claim.delegation, weight, take_rao, partner, rate_bps))
+    attribution: Attribution | None = getattr(source, "attribution", None)
+    ruleset = attribution.ruleset if attribution else RULESET
+    return Epoch(source, tuple(shares), digest(amounts, ruleset), attribution)
 
 
 def _delegation(source: Yield, block: Block, coldkey: str) -> Delegation:

@@ -15,22 +15,14 @@ from django.db.models.functions import Coalesce
 
 from chain.fields import RaoField
 from chain.models import Asset, Block, Conversion, Position, StakeEvent, StakeKind, StakerReward, Yield
-from chain.pools.shares import Share, adds_up, weights
-from chain.splitting import CannotSplit, split
+from chain.pools.shares import Share
+from chain.splitting import CannotSplit
 from chain.stake.causes import Cause
 from chain.units import BLOCK_MAX
-from ledger.calculation import (
-    Earned,
-    Handover,
-    MonthSoFar,
-    OpenLot,
-    Part,
-    Sale,
-    Wallets,
-    held_by,
-    pools_before,
-)
-from ledger.models import CommissionLine, NamedTake, PartnerTake
+from ledger.attribution import RULESET, Earned, Part, Wallets
+from ledger.calculation import Handover, MonthSoFar, OpenLot, Sale, held_by, pools_before
+from ledger.models import Attribution, CommissionLine, NamedTake, PartnerTake
+from ledger.shares import Holding, PoolTable, Row, Shares
 from partners.matching import RuleBook
 
 
@@ -44,73 +36,72 @@ class ChildKeyUnknown(SharesDisagree):
 
 
 class Holders:
-    """The holders of pools over a range of blocks, each pool read once; a day's epochs ask for them thousands of
-    times."""
+    """The holders of pools over a range of blocks. The last pool is kept, so that a day's epochs read it once if they come
+    pool by pool.
+    """
 
     def __init__(self, first: int, last: int) -> None:
         """Serve states after blocks `first` to `last`, both included."""
         self._range = NumericRange(first, last + 1)
-        self._pools: dict[tuple[str, int], list[tuple[str, Share, int, int | None]]] = {}
+        self._last: tuple[tuple[str, int], PoolTable] | None = None
 
-    def at(self, hotkey: str, netuid: int, block: int) -> list[tuple[str, Share]]:
-        """List (coldkey, share) of a pool in the state after `block`, sorted by coldkey."""
+    def at(self, hotkey: str, netuid: int, block: int) -> Holding:
+        """Who held a pool in the state after `block`."""
         if block not in self._range:
             raise ValueError(f"block {block} is not in {self._range}")
-        pool = self._pools.get((hotkey, netuid))
-        if pool is None:
-            pool = self._pools[hotkey, netuid] = self._read(hotkey, netuid)
-        return [
-            (coldkey, share)
-            for coldkey, share, since, until in pool
-            if since <= block and (until is None or block < until)
-        ]
+        pool = hotkey, netuid
+        if self._last is None or self._last[0] != pool:
+            self._last = pool, PoolTable(self._read(*pool))
+        return self._last[1].at(block)
 
-    def _read(self, hotkey: str, netuid: int) -> list[tuple[str, Share, int, int | None]]:
-        rows = Position.objects.filter(hotkey=hotkey, netuid=netuid, blocks__overlap=self._range)
+    def _read(self, hotkey: str, netuid: int) -> Iterator[Row]:
+        rows = Position.objects.filter(hotkey=hotkey, netuid=netuid, blocks__overlap=self._range).order_by()
         values = rows.values_list("coldkey", "share", "share_exponent", "blocks")
-        # Sorted here: the order of text in the database depends on its locale.
-        return sorted(
-            (
-                (coldkey, Share(bits, exponent), blocks.lower or 0, blocks.upper)
-                for coldkey, bits, exponent, blocks in values
-            ),
-            key=lambda row: row[0],
+        for coldkey, bits, exponent, blocks in values.iterator(chunk_size=5_000):
+            yield Row(coldkey, Share(bits, exponent), blocks.lower or 0, blocks.upper)
+
+
+def holding_of(source: Yield, holders: Holders | None = None) -> Holding:
+    """Who held a yield's pool when it was earned: after the parent block.
+
+    :raises SharesDisagree: when their shares do not add up to the pool's.
+    """
+    parent = source.block_id - 1
+    found = (holders or Holders(parent, parent)).at(source.hotkey, source.pool_netuid, parent)
+    if not found.adds_up(source.denominator):
+        raise SharesDisagree(
+            f"{_where(source)}: the {len(found)} known holders have {found.whole} share bits, "
+            f"the pool has {source.share_total}"
         )
+    return found
 
 
-def holders_of(source: Yield, holders: Holders | None = None) -> list[tuple[str, int]]:
-    """List (coldkey, weight) of those who held a yield's pool when it was earned: after the parent block.
+def weights_of(source: Yield) -> list[tuple[str, int]]:
+    """List (coldkey, weight) of those among whom a yield's take is split, sorted by coldkey.
 
     Weights are the shares as integers of one scale (:func:`chain.pools.shares.weights`). Where nobody held any, as in the
-    first epoch of a child key on which nobody has staked, no delegator earned it: it is all the owner's.
-
-    Who earned an imported yield is given instead, and the amounts are their weights.
+    first epoch of a child key on which nobody has staked, no delegator earned it: it is all the owner's. Who earned an
+    imported yield is given instead, and the amounts are their weights.
 
     :raises SharesDisagree: when their shares do not add up to the pool's.
     """
     if source.is_imported:
         return given_by(source)
-    parent = source.block_id - 1
-    found = (holders or Holders(parent, parent)).at(source.hotkey, source.pool_netuid, parent)
-    shares = dict(found)
-    if not adds_up(shares.values(), source.denominator):
-        total = sum(weights(shares).values())
-        raise SharesDisagree(
-            f"{_where(source)}: the {len(found)} known holders have {total} share bits, "
-            f"the pool has {source.share_total}"
-        )
-    return list(weights(shares).items()) or [(source.owner, 1)]
+    return holding_of(source).weights() or [(source.owner, 1)]
 
 
-def shares_of(source: Yield, holders: Holders | None = None) -> list[tuple[str, int]]:
+def shares_of(source: Yield, holders: Holders | None = None) -> Shares:
     """Split a yield's take over the coldkeys that earned it, or give what the file of an imported one says.
 
-    :raises SharesDisagree: when the holders' shares do not add up to the pool's, or nobody held any.
+    :raises SharesDisagree: when the holders' shares do not add up to the pool's, or it cannot be split.
     """
-    if source.is_imported:
-        return given_by(source)
     try:
-        return split(source.take_rao, holders_of(source, holders))
+        if source.is_imported:
+            return Shares.of(given_by(source))
+        holding = holding_of(source, holders)
+        return (
+            holding.split(source.take_rao) if len(holding) else Shares.of([(source.owner, source.take_rao)])
+        )
     except CannotSplit as error:
         raise SharesDisagree(f"{_where(source)}: {error}") from error
 
@@ -152,14 +143,17 @@ def _where(source: Yield) -> str:
 
 
 def read_earned(first: int, last: int, book: RuleBook) -> Iterator[Earned]:
-    """Read the yields of blocks `first` to `last`, both included, in chain order, with their shares.
+    """Read the yields of blocks `first` to `last`, both included, with their shares: pool by pool, each in order of blocks.
 
     :raises SharesDisagree: when they are not what the pool says.
     :raises ChildKeyUnknown: when the book asks for it.
     """
     holders = Holders(first - 1, last - 1)
-    sources = Yield.objects.filter(block__number__range=(first, last)).select_related("block")
-    for source in sources.order_by("block_id", "netuid", "hotkey", "side").iterator(chunk_size=500):
+    sources = Yield.objects.filter(block__number__range=(first, last)).select_related("block", "attribution")
+    # All that earn by one pool's shares come after each other: root dividends of every subnet by those of root.
+    in_order = sources.order_by("hotkey", "pool_netuid", "netuid", "side", "block_id")
+    for source in in_order.iterator(chunk_size=500):
+        attribution: Attribution | None = getattr(source, "attribution", None)
         yield Earned(
             source.pk,
             source.block_id,
@@ -173,6 +167,7 @@ def read_earned(first: int, last: int, book: RuleBook) -> Iterator[Earned]:
             source.dividend_rao,
             _dividends_of(source) if source.is_imported else None,
             _is_child(source, book),
+            attribution.ruleset if attribution else RULESET,
         )
 
 

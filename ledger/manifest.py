@@ -17,14 +17,14 @@ from django.conf import settings
 
 from chain.gaps.queries import accepted_doubts, lost_beside, lost_count
 from chain.models import Block, Conversion, Yield
-from ledger.calculation import Calculation, Held, Won
+from ledger.attribution import RULESET, Held, Won
+from ledger.calculation import Calculation
 from ledger.models import Attribution, Period
 from partners.matching import AgreementTerms, RuleBook, RuleTerms, WalletTerms
 from partners.models import Partner
 from partners.rates import Aggregation
 
 MANIFEST_VERSION = 1
-RULESET = 1
 
 
 def canonical_json(value: object) -> str:
@@ -46,12 +46,16 @@ def build_manifest(
     last: Block,
     book: RuleBook,
     result: Calculation,
+    ruleset: int = RULESET,
 ) -> dict[str, Any]:
-    """Describe a period about to close, or one that closed, from its facts and what they came to."""
+    """Describe a period about to close, or one that closed, from its facts and what they came to.
+
+    :param ruleset: the numbered rules that it closes or closed by.
+    """
     previous = Period.objects.filter(start_at__lt=start_at).order_by("-start_at").first()
     manifest = {
         "version": MANIFEST_VERSION,
-        "ruleset": RULESET,
+        "ruleset": ruleset,
         "code": str(getattr(settings, "CODE_VERSION", "unversioned")),
         "period": key,
         "start_at": start_at.isoformat(),

@@ -23,14 +23,17 @@ from partners.rates import Basis
 class Attribution(models.Model):
     """Proof that one yield's take was split over its delegators to the last rao (LE1).
 
-    The shares themselves are re-derived from positions on demand; `digest` is the SHA-256 of their canonical
-    text (`ledger.attribution.digest`), so any later derivation can be compared with what was attributed.
+    The shares themselves are re-derived from positions on demand; `digest` is a hash of all of them
+    (`ledger.attribution.digest`), so any later derivation can be compared with what was attributed.
     """
 
     source = models.OneToOneField(Yield, on_delete=models.PROTECT, related_name="attribution")
     take_rao = RaoField(help_text="Sum over delegators; equals the yield's take.")
     delegator_count = models.PositiveIntegerField()
     digest = models.CharField(max_length=64)
+    ruleset = models.PositiveSmallIntegerField(
+        db_default=1, help_text="The numbered rules by which it was split and hashed."
+    )
 
     class Meta:
         ordering = ["-source_id"]

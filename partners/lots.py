@@ -86,6 +86,7 @@ class LotBook:
     def __init__(self) -> None:
         self._now: dict[Position, tuple[Lot, ...]] = {}
         self._history: defaultdict[Position, list[tuple[int, tuple[Lot, ...]]]] = defaultdict(list)
+        self._changes: defaultdict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
         self._last_block = -1
 
     def at(self, position: Position, block: int) -> tuple[Lot, ...]:
@@ -93,6 +94,12 @@ class LotBook:
         history = self._history.get(position, [])
         place = bisect_right(history, block, key=lambda entry: entry[0])
         return history[place - 1][1] if place else ()
+
+    def changed(self, pool: tuple[str, int], after: int, last: int) -> set[str]:
+        """Coldkeys whose lots in a pool (hotkey, netuid) changed in the blocks from `after` on, that excluded, to `last`."""
+        changes = self._changes.get(pool, [])
+        first, end = (bisect_right(changes, block, key=lambda change: change[0]) for block in (after, last))
+        return {coldkey for _, coldkey in changes[first:end]}
 
     def apply(self, block: int, changes: Iterable[Change]) -> None:
         """Take in one block's changes, of all positions it changed.
@@ -125,6 +132,7 @@ class LotBook:
         for position, (_, after) in scales.items():
             self._settle(block, by_position[position], after)
             self._history[position].append((block, self._now[position]))
+            self._changes[position[0], position[1]].append((block, position[2]))
 
     def _add(
         self,
@@ -185,6 +193,10 @@ class TaggedStake:
     coldkeys: frozenset[str] = frozenset()
     texts: Mapping[str, bytes] = field(default_factory=dict)
     histories: Mapping[str, History] = field(default_factory=dict)
+
+    def changed(self, pool: tuple[str, int], after: int, last: int) -> set[str]:
+        """Coldkeys whose parts in a pool may differ between the states after two blocks; see :meth:`LotBook.changed`."""
+        return self.lots.changed(pool, after, last)
 
     def parts(self, position: Position, block: int) -> list[tuple[Tags, int]]:
         """The tags of a position in the state after `block` with their shares, in order of the tags."""

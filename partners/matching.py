@@ -8,8 +8,9 @@ order in which rows were read.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
@@ -225,6 +226,15 @@ class WalletTerms:
                     )
         return self
 
+    def borders(self) -> Iterator[date]:
+        """The days at whose 00:00 UTC it begins or ends to be somebody's."""
+        yield self.introduced_date
+        if self.ended_date is not None:
+            yield self.ended_date
+        for _, since, until in self.former:
+            yield since
+            yield until
+
     def as_row(self) -> dict[str, object]:
         """As fingerprints hold it."""
         spans = [[partner, since.isoformat(), until.isoformat()] for partner, since, until in self.former]
@@ -330,11 +340,24 @@ class RuleBook:
                 self._by_partner[agreement.partner_id].append((agreement, rule))
             elif rule.is_active:
                 self._nameless.append((agreement, rule))
+        self._block_borders = sorted(
+            {rule.applies_from_block for rule in self._rules}
+            | {rule.applies_until_block for rule in self._rules if rule.applies_until_block is not None}
+        )
+        days = {day for wallet in self._wallets for day in wallet.borders()}
+        moments = {one.starts_at for one in self._agreements.values()} | {
+            one.ends_at for one in self._agreements.values() if one.ends_at is not None
+        }
+        self._time_borders = sorted(moments | {datetime.combine(day, time(), UTC) for day in days})
         self.memo_rules = [rule for _, rule in self._nameless if rule.kind == RuleKind.MEMO]
         self._claims_anybody = len(self.memo_rules) < len(self._nameless)
         active = [(self._agreements[rule.agreement_id], rule) for rule in self._rules if rule.is_active]
         self.asks_history = any(agreement.new_delegators_only for agreement, _ in active)
         self.asks_children = any(CHILD in (*agreement.sides, rule.side) for agreement, rule in active)
+
+    def span(self, block: int, at: datetime) -> tuple[int, int]:
+        """Name the stretch of blocks and time over which no agreement, rule or wallet begins or ends."""
+        return bisect_right(self._block_borders, block), bisect_right(self._time_borders, at)
 
     def takes_unstakes(self, text: bytes) -> bool:
         """Tell whether an unstake beside a remark uses up what came under it first; not if no rule for it wants that."""

@@ -8,7 +8,7 @@ when it is next written, and Σ s and D drift apart in their last digits.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -257,12 +257,16 @@ def weights(shares: Mapping[str, Share]) -> dict[str, int]:
     """
     if all(share.exponent is None for share in shares.values()):
         return {coldkey: share.bits for coldkey, share in shares.items()}
-    numbers = {coldkey: share.as_safe_float() for coldkey, share in shares.items()}
-    lowest = min((number.exponent for number in numbers.values() if number.mantissa), default=0)
-    return {
-        coldkey: number.mantissa * 10 ** (number.exponent - lowest) if number.mantissa else 0
-        for coldkey, number in numbers.items()
-    }
+    integers, _ = scaled([share.as_safe_float() for share in shares.values()])
+    return dict(zip(shares, integers, strict=True))
+
+
+def scaled(numbers: Sequence[SafeFloat]) -> tuple[list[int], int]:
+    """SafeFloats as integers of one scale, and the power of ten that it is of."""
+    lowest = min((number.exponent for number in numbers if number.mantissa), default=0)
+    return [
+        number.mantissa * 10 ** (number.exponent - lowest) if number.mantissa else 0 for number in numbers
+    ], lowest
 
 
 # Each write cuts a SafeFloat's 22nd digit off, in a share and in the denominator apart. A million writes stay below the
@@ -280,9 +284,13 @@ def adds_up(shares: Collection[Share], denominator: Share) -> bool:
     """
     if denominator.exponent is None and all(share.exponent is None for share in shares):
         return sum(share.bits for share in shares) == denominator.bits
-    scaled = weights(
-        {str(number): share for number, share in enumerate(shares)} | {"": denominator, "one": ONE_SHARE}
-    )
-    whole, one = scaled.pop(""), scaled.pop("one")
-    drift = abs(sum(scaled.values()) - whole)
+    integers, exponent = scaled([share.as_safe_float() for share in shares])
+    return sum_adds_up(sum(integers), exponent, denominator)
+
+
+def sum_adds_up(total: int, exponent: int, denominator: Share) -> bool:
+    """Say whether SafeFloats with the sum ``total * 10**exponent`` are all of a pool; see `adds_up`."""
+    sums = [SafeFloat(total, exponent), denominator.as_safe_float(), ONE_SHARE.as_safe_float()]
+    (found, whole, one), _ = scaled(sums)
+    drift = abs(found - whole)
     return drift * _DRIFT_PARTS <= whole or drift * _DRIFT_SHARES_PARTS <= one

@@ -9,11 +9,12 @@ from django.db import transaction
 
 from chain.locks import Lock, hold
 from chain.models import Yield
-from ledger.attribution import digest
+from ledger.attribution import RULESET, digest
 from ledger.facts import Holders, SharesDisagree, shares_of
 from ledger.models import Attribution
 
-BATCH = 500
+# About two days of a validator on every subnet: each pool is read once a batch.
+BATCH = 5_000
 log = structlog.get_logger(__name__)
 
 
@@ -60,13 +61,13 @@ def _next_batch(
     block, pk = after
     pending = Yield.objects.filter(attribution__isnull=True, block_id__gte=block).order_by("block_id", "pk")
     rows: list[Attribution] = []
-    seen = None
     sources = list(pending.exclude(block_id=block, pk__lte=pk)[:size])
     if not sources:
         return None, rows
+    seen = sources[-1].block_id, sources[-1].pk
     holders = Holders(sources[0].block_id - 1, sources[-1].block_id - 1)
-    for source in sources:
-        seen = (source.block_id, source.pk)
+    # Pool by pool, so that each is read once.
+    for source in sorted(sources, key=lambda one: (one.hotkey, one.pool_netuid, one.block_id)):
         try:
             shares = shares_of(source, holders)
         except SharesDisagree as error:
@@ -75,9 +76,10 @@ def _next_batch(
         rows.append(
             Attribution(
                 source=source,
-                take_rao=sum(amount for _, amount in shares),
+                take_rao=int(shares.amounts.sum()),
                 delegator_count=len(shares),
                 digest=digest(shares),
+                ruleset=RULESET,
             )
         )
     return seen, rows

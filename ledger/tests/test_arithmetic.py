@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from fractions import Fraction
 
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from chain.splitting import CannotSplit, split
 from ledger.allocation import Lot, Sold, allocate
-from ledger.attribution import digest
+from ledger.attribution import RULESETS, digest
 from ledger.commission import commission
+from ledger.shares import Shares
 
 RAO_MAX = 21_000_000 * 10**9
 U128_MAX = 2**128 - 1
@@ -50,7 +52,7 @@ def test_a4_split_does_not_depend_on_the_order_of_holders(
     shuffled = list(holders)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert dict(split(total, holders)) == dict(split(total, shuffled))
-    assert digest(split(total, holders)) == digest(split(total, shuffled))
+    assert digest(Shares.of(split(total, holders))) == digest(Shares.of(split(total, shuffled)))
 
 
 def test_le1_remainder_goes_to_the_largest_and_among_equals_to_the_smallest_address() -> None:
@@ -73,13 +75,25 @@ def test_le1_split_refuses_what_has_no_answer(total: int, holders: list[tuple[st
         split(total, holders)
 
 
-def test_le1_digest_tells_shares_apart() -> None:
-    one = digest([("a", 1), ("b", 2)])
-    assert one == digest([("b", 2), ("a", 1)])
+@pytest.mark.parametrize("ruleset", RULESETS)
+def test_le1_digest_tells_shares_apart(ruleset: int) -> None:
+    def of(*pairs: tuple[str, int]) -> str:
+        return digest(Shares.of(pairs), ruleset)
+
+    one = of(("a", 1), ("b", 2))
+    assert one == of(("b", 2), ("a", 1))
     assert len(one) == 64
-    assert one != digest([("a", 2), ("b", 1)])
-    assert one != digest([("a", 1)])
-    assert digest([("a", 11)]) != digest([("a1", 1)])
+    assert one != of(("a", 2), ("b", 1))
+    assert one != of(("a", 1))
+    assert of(("a", 11)) != of(("a1", 1))
+
+
+def test_le1_digests_are_what_the_documentation_says() -> None:
+    shares = Shares.of([("bob", 258), ("ann", 1)])
+    names = hashlib.sha256(b"ann\nbob\n").digest()
+    amounts = b"\0\0\0\0\0\0\0\x01" + b"\0\0\0\0\0\0\x01\x02"
+    assert digest(shares) == hashlib.sha256(names + amounts).hexdigest()
+    assert digest(shares, 1) == hashlib.sha256(b"ann 1\nbob 258\n").hexdigest()
 
 
 @settings(max_examples=200)

@@ -9,10 +9,12 @@ import pytest
 from django.db.backends.postgresql.psycopg_any import NumericRange
 from hypothesis import given, settings
 
+from ledger.attribution import Earned, Held
 from ledger.audit import check_ledger
-from ledger.calculation import Earned, Held, calculate
+from ledger.calculation import calculate
 from ledger.models import DelegationWinner
 from ledger.services import attribute_yields, close_due_days
+from ledger.shares import Shares
 from ledger.templatetags.ledger import told
 from ledger.tests.factories import HOTKEY, NOW, make_partner
 from ledger.tests.test_calculation import START, books, worlds
@@ -35,7 +37,7 @@ def test_pa1_winners_are_those_that_the_book_names_at_every_epoch(
         assert all(won.first > last for _, last in stored[held]), "ranges of one delegation overlap"
         stored[held].append((won.first, won.last))
     for source in earned.values():
-        for coldkey, _ in source.shares:
+        for coldkey in source.shares.coldkeys:
             pool = source.hotkey, source.netuid, source.side
             expected = book.winner(Delegation(coldkey, *pool, source.block, source.at))
             found = [
@@ -49,7 +51,7 @@ def test_pa1_winners_are_those_that_the_book_names_at_every_epoch(
 def epoch(number: int, *coldkeys: str) -> Earned:
     shares = [(coldkey, 10) for coldkey in coldkeys]
     at = START + timedelta(minutes=number)
-    return Earned(number, number, at, 2, "hot", "ALPHA", "ALPHA", 10 * len(shares), shares)
+    return Earned(number, number, at, 2, "hot", "ALPHA", "ALPHA", 10 * len(shares), Shares.of(shares))
 
 
 def test_pa1_who_was_away_at_an_epoch_begins_a_new_range() -> None:

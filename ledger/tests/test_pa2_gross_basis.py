@@ -16,11 +16,13 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from ledger.attribution import Earned, Part
 from ledger.audit import check_ledger
-from ledger.calculation import Earned, OpenLot, Part, Sale, calculate
+from ledger.calculation import OpenLot, Sale, calculate
 from ledger.models import CommissionLine, PartnerTake, Period
 from ledger.queries import bases_by_partner, statement
 from ledger.services import attribute_yields, close_day
+from ledger.shares import Shares
 from ledger.tests.factories import DAY_ONE, NOW, START
 from ledger.tests.test_pa2_tiers_and_caps import change, close
 from ledger.tests.test_worked_example import build_two_days, lines_of
@@ -98,7 +100,17 @@ def test_pa2_alpha_keeps_the_basis_that_it_was_earned_under() -> None:
 def test_pa2_where_a_file_says_what_each_staker_got_it_is_of_that() -> None:
     agreement = 7
     source = Earned(
-        1, 1, START, 0, "vote", "REWARDS", "SOL", 100, [("ann", 60), ("bob", 40)], 900, {"ann": 0, "bob": 900}
+        1,
+        1,
+        START,
+        0,
+        "vote",
+        "REWARDS",
+        "SOL",
+        100,
+        Shares.of([("ann", 60), ("bob", 40)]),
+        900,
+        {"ann": 0, "bob": 900},
     )
     assert source.gross("ann", 60, 60) == 60
     assert source.gross("bob", 40, 40) == 940
@@ -111,7 +123,7 @@ def test_pa2_where_a_file_says_what_each_staker_got_it_is_of_that() -> None:
 
 
 def test_pa2_a_yield_without_take_has_no_gross_dividend_to_share() -> None:
-    source = Earned(1, 1, START, 0, "vote", "REWARDS", "SOL", 0, [("ann", 0)], 900)
+    source = Earned(1, 1, START, 0, "vote", "REWARDS", "SOL", 0, Shares.of([("ann", 0)]), 900)
     assert source.gross("ann", 0, 0) == 0
 
 

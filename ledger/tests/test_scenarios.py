@@ -143,7 +143,7 @@ def test_scenario_25_ledger_and_chain_agree_day_by_day(spec: int, monkeypatch: p
     stored = {(y.block_id, y.netuid, y.hotkey, y.side): y for y in Yield.objects.all()}
     assert {key: one.take_rao for key, one in stored.items()} == truth
     for one in stored.values():
-        assert sum(amount for _, amount in shares_of(one)) == one.take_rao
+        assert int(shares_of(one).amounts.sum()) == one.take_rao
     last = Period.objects.latest("start_at").blocks.upper
     for one in stored.values():
         if one.block_id < last:

@@ -15,7 +15,9 @@ from django.db import connection, transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 
 from ledger import explaining, tasks
+from ledger.attribution import digest
 from ledger.audit import check_ledger
+from ledger.facts import shares_of
 from ledger.models import (
     Attribution,
     CommissionLine,
@@ -489,7 +491,7 @@ def test_le8_an_untouched_ledger_agrees_with_the_facts_after_every_later_change_
         ("UPDATE ledger_posting SET amount_rao = amount_rao * 2", "legs"),
         ("DELETE FROM ledger_posting", "legs"),
         ("UPDATE ledger_period SET manifest_hash = 'x' WHERE key = '2025-01-01'", "manifest hash"),
-        ("UPDATE ledger_period SET manifest = manifest || '{\"ruleset\": 2}'", "manifest"),
+        ("UPDATE ledger_period SET manifest = manifest || '{\"ruleset\": 7}'", "manifest"),
         ("UPDATE chain_yield SET take_rao = 404, take_high_rao = 404 WHERE take_rao = 403", "2025-01-01"),
         ("UPDATE chain_position SET share = share + 1 WHERE netuid = 0", "share bits"),
         ("UPDATE chain_conversion SET tao_rao = 301 WHERE tao_rao = 300", "conversions"),
@@ -634,3 +636,26 @@ def test_le6_the_checklist_names_every_condition() -> None:
     ]
     assert all(check.detail for check in ready.checks)
     assert next_day() == DAY_ONE
+
+
+def test_le6_what_was_attributed_by_an_older_ruleset_is_proved_by_it() -> None:
+    close_two_days()
+    row = Attribution.objects.select_related("source").latest("source_id")
+    older = digest(shares_of(row.source), 1)
+    assert older != row.digest
+    tamper(f"UPDATE ledger_attribution SET digest = '{older}' WHERE id = {row.pk}")
+    assert not check_ledger().ok
+    # By what its row says it is the first ruleset's, which is another fact than the period closed with.
+    tamper(f"UPDATE ledger_attribution SET ruleset = 1 WHERE id = {row.pk}")
+    assert all("yields" in difference for difference in check_ledger().differences)
+
+
+def test_le6_a_day_closes_over_attributions_of_two_rulesets_and_is_recomputed() -> None:
+    build_two_days()
+    attribute_yields(now=NOW)
+    row = Attribution.objects.select_related("source").earliest("source_id")
+    tamper(
+        f"UPDATE ledger_attribution SET ruleset = 1, digest = '{digest(shares_of(row.source), 1)}' WHERE id = {row.pk}"
+    )
+    close_due_days(actor=None, now=NOW)
+    assert check_ledger().differences == []

@@ -1,0 +1,228 @@
+"""Splitting the takes of a pool over those who held it, epoch by epoch, exactly and by the hundred million (LE1). Pure.
+
+The rule is that of :func:`chain.splitting.split`: ``floor(take * w_i / sum(w))``, the remainder to the largest weight, among
+equals to the smallest address. Here it is worked out for all holders at once: a double is an estimate with a proven bound,
+and whoever's estimate is nearer to a whole number than that bound gets theirs in Python's integers. What cannot be told by
+floats is never decided by them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chain.pools.shares import Share, scaled, sum_adds_up
+from chain.splitting import CannotSplit
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+AMOUNT_MAX = 2**63 - 1
+# Behind every block.
+OPEN = AMOUNT_MAX
+# Three roundings to 53 bits are off by less than 2**-51 of a number; twice that is doubted.
+_DOUBT = 2.0**-50
+_WORD_BITS = 32
+# From here on doubles hold no halves, and every estimate would be doubted.
+ESTIMATED_MAX = 2**52
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shares:
+    """A take split over coldkeys: ``amounts[i]`` rao are those of ``names[who[i]]``; `who` ascends, `names` are sorted.
+
+    Who held something and got nothing of it, because it rounds down to nothing, is among them.
+    """
+
+    names: Sequence[str]
+    who: Ints
+    amounts: Ints
+    names_digest: bytes
+
+    def __len__(self) -> int:
+        return len(self.who)
+
+    @property
+    def coldkeys(self) -> list[str]:
+        """Whose they are, sorted."""
+        return [self.names[place] for place in self.who.tolist()]
+
+    def pairs(self) -> list[tuple[str, int]]:
+        """Give (coldkey, rao), sorted by coldkey."""
+        return list(zip(self.coldkeys, self.amounts.tolist(), strict=True))
+
+    def digest(self) -> str:
+        """Hash them: SHA-256 of the names' digest and every amount in eight bytes, the highest first.
+
+        The names' is the SHA-256 of the addresses, each with a line break after it, in order.
+        """
+        return hashlib.sha256(self.names_digest + self.amounts.astype(">i8").tobytes()).hexdigest()
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, int]]) -> Shares:
+        """Take what is split already, as (coldkey, rao)."""
+        ordered = sorted(pairs)
+        names = [name for name, _ in ordered]
+        amounts = np.array([amount for _, amount in ordered], np.int64)
+        return cls(names, np.arange(len(names)), amounts, digest_of_names(names))
+
+
+def digest_of_names(names: Iterable[str]) -> bytes:
+    """Hash addresses in the order given; see :meth:`Shares.digest`."""
+    return hashlib.sha256("".join(f"{name}\n" for name in names).encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A coldkey's share of a pool in the states after blocks `[since, until)`."""
+
+    coldkey: str
+    share: Share
+    since: int
+    until: int | None = None
+
+
+class PoolTable:
+    """Who held one pool over some blocks, and how much. No coldkey has two rows at one block."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        ordered = sorted(rows, key=lambda row: (row.coldkey, row.since))
+        self.names = sorted({row.coldkey for row in ordered})
+        place = {name: number for number, name in enumerate(self.names)}
+        self._shares = [row.share for row in ordered]
+        self._who = np.array([place[row.coldkey] for row in ordered], np.int64)
+        self._since = np.array([row.since for row in ordered], np.int64)
+        self._until = np.array([OPEN if row.until is None else row.until for row in ordered], np.int64)
+        self._borders = np.unique(np.concatenate([self._since, self._until]))
+        self._is_safe = np.array([share.exponent is not None for share in self._shares], bool)
+        self._held: tuple[int, Holding] | None = None
+
+    def at(self, block: int) -> Holding:
+        """Who held it in the state after `block`; the same object as long as nobody's share changes."""
+        version = int(np.searchsorted(self._borders, block, "right"))
+        if self._held is None or self._held[0] != version:
+            rows = np.flatnonzero((self._since <= block) & (block < self._until))
+            # One SafeFloat among them, and the chain reads all of them as such.
+            is_safe = bool(self._is_safe[rows].any())
+            numbers = self.as_safe_floats if is_safe else self._as_bits
+            rows = rows[numbers.has_weight[rows]]
+            self._held = version, Holding(self, rows, self._who[rows], numbers, is_safe=is_safe)
+        return self._held[1]
+
+    @cached_property
+    def _as_bits(self) -> Numbers:
+        # Rows of SafeFloats are never among those that are read by their bits.
+        return Numbers([share.bits if share.exponent is None else 0 for share in self._shares])
+
+    @cached_property
+    def as_safe_floats(self) -> Numbers:
+        """The shares of all rows as the chain reads them where one of them is a SafeFloat."""
+        return Numbers(*scaled([share.as_safe_float() for share in self._shares]))
+
+
+class Numbers:
+    """Weights of any size, all times ten to the `exponent`: as Python's integers, as the nearest doubles, and in words of 32
+    bits to add them up exactly.
+    """
+
+    def __init__(self, integers: list[int], exponent: int = 0) -> None:
+        self.integers = integers
+        self.exponent = exponent
+        width = max((number.bit_length() for number in integers), default=0) // _WORD_BITS + 1
+        # Doubles end at 2**1024.
+        self.fits_doubles = width * _WORD_BITS < 1_000
+        self.floats: Floats = np.array(integers if self.fits_doubles else [], np.float64)
+        raw = b"".join(number.to_bytes(width * _WORD_BITS // 8, "little") for number in integers)
+        self._words = np.frombuffer(raw, "<u4").reshape(len(integers), width)
+        self.has_weight: NDArray[np.bool_] = np.any(self._words, axis=1)
+
+    def sum(self, rows: Ints) -> int:
+        """Add some of them up."""
+        words = self._words[rows].sum(axis=0, dtype=np.uint64).tolist()
+        return sum(word << (_WORD_BITS * place) for place, word in enumerate(words))
+
+
+class Holding:
+    """Who held a pool while nobody's share changed: ``names[who[i]]`` held the weight of ``rows[i]``."""
+
+    def __init__(self, table: PoolTable, rows: Ints, who: Ints, numbers: Numbers, *, is_safe: bool) -> None:
+        self.names = table.names
+        self.who = who
+        self.whole = numbers.sum(rows)
+        self._table = table
+        self._rows = rows
+        self._numbers = numbers
+        self._is_safe = is_safe
+        self._floats: Floats = numbers.floats[rows] if numbers.fits_doubles else np.empty(0)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def weights(self) -> list[tuple[str, int]]:
+        """Give (coldkey, weight), sorted by coldkey."""
+        names, integers = self.names, self._numbers.integers
+        places = zip(self.who.tolist(), self._rows.tolist(), strict=True)
+        return [(names[who], integers[row]) for who, row in places]
+
+    def adds_up(self, denominator: Share) -> bool:
+        """Say whether this is all of a pool (:func:`chain.pools.shares.adds_up`)."""
+        if not self._is_safe and denominator.exponent is None:
+            return self.whole == denominator.bits
+        safe = self._table.as_safe_floats
+        return sum_adds_up(safe.sum(self._rows), safe.exponent, denominator)
+
+    @cached_property
+    def names_digest(self) -> bytes:
+        """Hash of the addresses."""
+        return digest_of_names(self.names[place] for place in self.who.tolist())
+
+    @cached_property
+    def _largest(self) -> int:
+        """Where the largest weight is, the first among equals."""
+        weights = [self._numbers.integers[row] for row in self._rows.tolist()]
+        return max(range(len(weights)), key=lambda place: (weights[place], -place))
+
+    def split(self, take_rao: int) -> Shares:
+        """Split a take in proportion to the weights.
+
+        :raises CannotSplit: for a negative amount, for one above 2**63 - 1, or for something to split and nobody to get it.
+        """
+        if not 0 <= take_rao <= AMOUNT_MAX:
+            raise CannotSplit(f"cannot split {take_rao} rao: less than nothing, or more than there can be")
+        if take_rao and not self._rows.size:
+            raise CannotSplit(f"{take_rao} rao were earned and nobody held a share")
+        amounts = self._floors(take_rao)
+        rest = take_rao - int(amounts.sum())
+        if not 0 <= rest <= len(amounts):
+            raise AssertionError(f"{rest} rao are left of {take_rao} over {len(amounts)} holders")
+        if rest:
+            amounts[self._largest] += rest
+        return Shares(self.names, self.who, amounts, self.names_digest)
+
+    def _floors(self, take_rao: int) -> Ints:
+        if not take_rao:
+            return np.zeros(len(self), np.int64)
+        integers, whole = self._numbers.integers, self.whole
+        if take_rao >= ESTIMATED_MAX or not self._numbers.fits_doubles:
+            return np.array([take_rao * integers[row] // whole for row in self._rows.tolist()], np.int64)
+        amounts, doubtful = floors(self._floats * (take_rao / whole))
+        for place in doubtful.tolist():
+            amounts[place] = take_rao * integers[int(self._rows[place])] // whole
+        return amounts
+
+
+def floors(estimates: Floats) -> tuple[Ints, Ints]:
+    """Round estimates below 2**52 down, each off by less than 2**-51 of itself.
+
+    :return: the numbers, and the places of those that such an error may have taken over a whole number.
+    """
+    off = np.rint(estimates)
+    np.subtract(estimates, off, out=off)
+    np.abs(off, out=off)
+    doubtful = np.flatnonzero(off <= estimates * _DOUBT)
+    return estimates.astype(np.int64), doubtful
