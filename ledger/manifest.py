@@ -231,6 +231,7 @@ def frozen_book(rules: Mapping[str, Any]) -> RuleBook:
             row["partner"],
             row["address"],
             date.fromisoformat(row["introduced_date"]),
+            not row.get("is_inactive"),
             former=tuple(
                 (who, date.fromisoformat(since), date.fromisoformat(until))
                 for who, since, until in row.get("former", ())

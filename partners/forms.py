@@ -512,7 +512,7 @@ class WalletForm(ReasonForm):
     def clean(self) -> dict[str, Any]:
         """Ask why, when a wallet changes hands."""
         values: dict[str, Any] = super().clean() or self.cleaned_data
-        changes_hands = self.instance.pk is not None and {"partner", "address"} & set(self.changed_data)
+        changes_hands = self.instance.pk is not None and "partner" in self.changed_data
         if changes_hands and not values.get("reason") and "reason" in self.fields:
             self.add_error("reason", "Say why: money changes hands by this.")
         return values

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 
@@ -189,15 +189,18 @@ def _never(text: bytes) -> bool:
 FormerSpan = tuple[int, date, date]
 
 
-def handed_over(
-    former: Iterable[FormerSpan], partner_id: int, since: date, until: date
-) -> tuple[FormerSpan, ...]:
-    """Add the span of whom a wallet is taken from as of a day; who has it from then on has it from no later than that.
+def former_of(owners: Sequence[FormerSpan], since: date) -> tuple[FormerSpan, ...]:
+    """Give the days of a wallet's former owners, half-open: each had it until the next, and no longer than their own end.
 
-    :param former: the spans of those before; what of them is on that day or later is theirs no more.
+    :param owners: in the order in which they had it, from and at most until which day.
+    :param since: the day from which it is the present one's.
     """
-    spans = [(who, begin, min(end, until)) for who, begin, end in (*former, (partner_id, since, until))]
-    return tuple(span for span in spans if span[1] < span[2])
+    found = []
+    for partner_id, begin, end in reversed(owners):
+        if begin < min(end, since):
+            found.append((partner_id, begin, min(end, since)))
+        since = min(since, begin)
+    return tuple(reversed(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +224,8 @@ class WalletTerms:
             day = moment.astimezone(UTC).date()
             for partner_id, since, until in self.former:
                 if since <= day < until:
-                    return replace(
-                        self, partner_id=partner_id, introduced_date=since, former=(), ended_date=until
-                    )
+                    # Who had it switched off when it was taken from them is no former owner.
+                    return WalletTerms(self.id, partner_id, self.address, since, ended_date=until)
         return self
 
     def borders(self) -> Iterator[date]:
@@ -243,7 +245,11 @@ class WalletTerms:
             "partner": self.partner_id,
             "address": self.address,
             "introduced_date": self.introduced_date.isoformat(),
-        } | _given(former=spans, ended_date=self.ended_date.isoformat() if self.ended_date else None)
+        } | _given(
+            former=spans,
+            ended_date=self.ended_date.isoformat() if self.ended_date else None,
+            is_inactive=not self.is_active,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,7 +488,7 @@ class RuleBook:
             "wallets": [
                 wallet.as_row()
                 for wallet in self._wallets
-                if wallet.is_active
+                if (wallet.is_active or wallet.former)
                 and not partners.isdisjoint((wallet.partner_id, *(who for who, *_ in wallet.former)))
             ],
         }

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from django.db.models import F, OuterRef, Subquery
 from django.db.models.functions import Now
 
-from partners.matching import AgreementTerms, FormerSpan, RuleBook, RuleTerms, WalletTerms, handed_over
+from partners.matching import AgreementTerms, FormerSpan, RuleBook, RuleTerms, WalletTerms, former_of
 from partners.models import Agreement, Change, Partner, PayoutAddress, Rule, Wallet, own_chain
 
 
@@ -56,9 +56,9 @@ def rule_book() -> RuleBook:
         for rule in Rule.objects.order_by("pk")
     ]
     columns = Wallet.objects.filter(chain=own_chain()).order_by("pk")
-    former = former_spans()
+    owners = former_owners()
     wallets = [
-        WalletTerms(pk, partner, address, since, is_active, former.get(pk, ()), until)
+        WalletTerms(pk, partner, address, since, is_active, former_of(owners.get(pk, ()), since), until)
         for pk, partner, address, since, is_active, until in columns.values_list(
             "pk", "partner_id", "address", "introduced_date", "is_active", "ended_date"
         )
@@ -66,24 +66,20 @@ def rule_book() -> RuleBook:
     return RuleBook(agreements, rules, wallets)
 
 
-def former_spans() -> dict[int, tuple[FormerSpan, ...]]:
-    """By wallet that changed hands, who had it before and when, as its history says.
+def former_owners() -> dict[int, list[FormerSpan]]:
+    """By wallet that changed hands, who had it before, from and at most until which day, as its history says.
 
-    Who had it switched off when it was taken from them has no span: it counted for nobody.
+    Who had it switched off when it was taken from them had it for no day: it counted for nobody.
     """
     changes = Wallet.pgh_event_model.objects.order_by("pgh_obj_id", "pgh_id")  # type: ignore[attr-defined]
     moved = changes.exclude(partner_id=F("pgh_obj__partner_id")).filter(address=F("pgh_obj__address"))
     rows = changes.filter(pgh_obj_id__in=moved.order_by().values("pgh_obj_id"), address=F("pgh_obj__address"))
-    found: dict[int, tuple[FormerSpan, ...]] = defaultdict(tuple)
+    found: dict[int, list[FormerSpan]] = defaultdict(list)
     before: tuple[int, int, date, bool, date | None] | None = None
     for row in rows.values_list("pgh_obj_id", "partner_id", "introduced_date", "is_active", "ended_date"):
-        wallet, partner, since, *_ = row
-        if before is not None and before[0] == wallet:
-            _, had, had_since, was_active, had_until = before
-            # The same partner's other day moves the border; a span without days is none.
-            ends_at = min(since, had_until or since) if had != partner and was_active else had_since
-            found[wallet] = handed_over(found[wallet], had, had_since, ends_at)
-            found[wallet] = handed_over(found[wallet], partner, since, since)
+        if before is not None and before[0] == row[0] and before[1] != row[1]:
+            wallet, partner, since, was_active, until = before
+            found[wallet].append((partner, since, (until or date.max) if was_active else since))
         before = row
     return found
 

@@ -30,9 +30,9 @@ from chain.imports.files import FileRefused
 from chain.models import Hotkey
 from chain.network import family
 from chain.texts import check_text, without_hidden
-from partners.matching import FormerSpan, WalletTerms
+from partners.matching import FormerSpan, WalletTerms, former_of
 from partners.models import WALLET_ENDS_LATER, Partner, Wallet, own_chain
-from partners.queries import former_spans
+from partners.queries import former_owners
 from partners.sheets import CellError, Formula, Place, Sheet, column_name, read_sheet
 from partners.texts import check_notes, check_size, quote, tidy, unquote
 from partners.what_if import KINDS, BookChange
@@ -353,7 +353,7 @@ class WalletResource(resources.ModelResource):
         self._dropped: list[int] = []
         self._put: list[dict[str, Any]] = []
         self._dated: dict[str, list[str]] = {}
-        self._former: dict[int, tuple[FormerSpan, ...]] = {}
+        self._former: dict[int, list[FormerSpan]] = {}
         self._today = today or datetime.now(UTC).date()
         self._reader: ListReader
         self._row: WalletRow
@@ -407,28 +407,32 @@ class WalletResource(resources.ModelResource):
     def _collect(self, wallet: Wallet, *, was_active: bool) -> None:
         if not self._collects:
             return
-        dated = [name for name, *_ in self._changes if name in ("introduced_date", "ended_date")]
-        if was_active and not wallet.is_active:
-            self._dropped.append(wallet.pk)
-        elif wallet.is_active and (not was_active or dated):
-            terms = WalletTerms(
-                wallet.pk or -1 - len(self._put),
-                wallet.partner_id,
-                wallet.address,
-                wallet.introduced_date,
-                former=self._former.get(wallet.pk, ()),
-                ended_date=wallet.ended_date,
-            )
-            self._put.append(terms.as_row())
+        owners = self._former.get(wallet.pk, ())
+        terms = WalletTerms(
+            wallet.pk or -1 - len(self._put),
+            wallet.partner_id,
+            wallet.address,
+            wallet.introduced_date,
+            wallet.is_active,
+            former_of(owners, wallet.introduced_date),
+            wallet.ended_date,
+        )
+        names = {"introduced_date": "introduced_date", "ended_date": "ended_date", "is_active": "is_inactive"}
+        fields = [names[name] for name, *_ in self._changes if name in names]
+        if not (terms.is_active or terms.former):
             if was_active:
-                self._dated[str(wallet.pk)] = dated
+                self._dropped.append(wallet.pk)
+        elif wallet._state.adding or fields:
+            self._put.append(terms.as_row())
+            if was_active or terms.former:
+                self._dated[str(wallet.pk)] = [*fields, "former"]
 
     def read_change(self, dataset: Any) -> tuple[BookChange, ListResult]:
         """Read a list for what it would change of the rule book; nothing is written.
 
         :return: the change, and what the list would do as for a preview.
         """
-        self._collects, self._former = True, former_spans()
+        self._collects, self._former = True, former_owners()
         result = self.import_data(dataset, dry_run=True, raise_errors=False)
         nothing: BookChange = {kind: {"drop": [], "put": []} for kind in KINDS}
         wallets = {"drop": sorted(self._dropped), "put": self._put, "changed": self._dated}

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from hypothesis import given
 from hypothesis import strategies as st
+from tablib import Dataset
 
 from ledger import explaining
 from ledger.audit import check_ledger
@@ -18,8 +19,9 @@ from ledger.services import attribute_yields, close_due_days
 from ledger.tests.factories import NOW, START, key, make_blocks, make_partner, make_positions, make_yield
 from partners import services
 from partners.admin.wallet_changes import _would_change
-from partners.matching import handed_over
+from partners.matching import former_of
 from partners.models import Agreement, Partner, Wallet
+from partners.wallet_lists import WalletResource
 from partners.what_if import apply
 
 ANN, BOB = key("ann"), key("bob")
@@ -105,14 +107,45 @@ def test_pa1_a_wallet_that_was_switched_off_was_nobodys(alpha: Agreement) -> Non
 
 
 @pytest.mark.django_db
-def test_pa1_an_address_typed_wrong_before_was_another_wallet(alpha: Agreement) -> None:
-    wallet = ann()
-    wallet.address = key("typo")
-    wallet.save()
-    wallet.address, wallet.partner, wallet.introduced_date = ANN, Partner.objects.get(slug="beta"), TWO
-    wallet.save()
-    # Alpha had it as Ann's at first.
+def test_pa1_who_switches_a_wallet_off_takes_nothing_from_who_had_it_before(alpha: Agreement) -> None:
+    give("beta", TWO)
+    before, change = services.rules_now(), _would_change("deactivate", [ann().pk], {})
+    services.deactivate_wallets(actor=None, wallet_ids=[ann().pk], reason="left")
+    assert apply(change, before)["wallets"] == services.rules_now()["wallets"]
+    assert takes() == {("01", "alpha"): 1_000, ("02", ""): 500}
+
+
+@pytest.mark.django_db
+def test_pa1_a_border_that_was_too_early_moves_back_for_the_former_partner_too(alpha: Agreement) -> None:
+    give("beta", ONE)
+    Wallet.objects.filter(address=ANN).update(introduced_date=TWO)
     assert takes() == {("01", "alpha"): 1_000, ("02", "beta"): 500}
+
+
+@pytest.mark.django_db
+def test_pa1_who_had_a_wallet_that_ended_gets_nothing_after_it_by_a_later_border(alpha: Agreement) -> None:
+    Wallet.objects.filter(address=ANN).update(ended_date=TWO)
+    give("beta", TWO)
+    Wallet.objects.filter(address=ANN).update(introduced_date=THREE)
+    assert takes() == {("01", "alpha"): 1_000, ("02", ""): 500}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("field", ["address", "chain"])
+def test_pa4_a_wallet_keeps_its_address(alpha: Agreement, field: str) -> None:
+    """Another address is another wallet: else what the old one earned on days that are not closed would be nobody's."""
+    with pytest.raises(IntegrityError, match="a wallet keeps its address"), transaction.atomic():
+        Wallet.objects.filter(address=ANN).update(**{field: "SOLANA"})
+
+
+@pytest.mark.django_db
+def test_pa2_an_agreement_keeps_its_partner_and_a_rule_its_agreement(alpha: Agreement) -> None:
+    """Alpha that was earned under it is theirs when it is sold, whenever that is."""
+    beta = Partner.objects.get(slug="beta")
+    with pytest.raises(IntegrityError, match="an agreement keeps its partner"), transaction.atomic():
+        Agreement.objects.filter(pk=alpha.pk).update(partner=beta)
+    with pytest.raises(IntegrityError, match="a rule keeps its agreement"), transaction.atomic():
+        alpha.rules.update(agreement=beta.agreements.get())
 
 
 @pytest.mark.django_db
@@ -124,6 +157,30 @@ def test_pa9_giving_away_is_tried_as_it_will_be(alpha: Agreement) -> None:
     by_id = {row["id"]: row for row in apply(change, before)["wallets"]}
     assert by_id == {row["id"]: row for row in services.rules_now()["wallets"]}
     assert len(by_id[ann().pk]["former"]) == 2
+
+
+@pytest.mark.django_db
+def test_pa9_giving_on_what_was_switched_off_is_tried_as_it_will_be(alpha: Agreement) -> None:
+    give("beta", THREE)
+    services.deactivate_wallets(actor=None, wallet_ids=[ann().pk], reason="left")
+    gamma = make_partner("Gamma", 1_000, BOB[::-1]).partner
+    before, change = (
+        services.rules_now(),
+        _would_change("reassign", [ann().pk], {"partner": gamma, "introduced_date": TWO}),
+    )
+    give("gamma", TWO)
+    assert apply(change, before)["wallets"] == services.rules_now()["wallets"]
+    assert takes() == {("01", "alpha"): 1_000, ("02", "gamma"): 500}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("day", [ONE, TWO, THREE])
+def test_pa9_a_list_that_moves_the_border_is_tried_as_it_will_be(alpha: Agreement, day: date) -> None:
+    give("beta", TWO)
+    table = Dataset(["beta", ANN, str(day)], headers=["partner", "address", "introduced_date"])
+    before, (change, _) = services.rules_now(), WalletResource().read_change(table)
+    WalletResource().import_data(table, raise_errors=True)
+    assert apply(change, before)["wallets"] == services.rules_now()["wallets"]
 
 
 @pytest.mark.django_db
@@ -180,13 +237,15 @@ def test_pa4_the_database_refuses_a_wallet_that_ends_before_it_begins(alpha: Agr
 days = st.integers(0, 40).map(lambda number: START.date() + timedelta(days=number))
 
 
-@given(st.lists(st.tuples(st.integers(1, 3), days), min_size=2, max_size=8))
-def test_pa1_former_spans_never_overlap_and_end_before_the_present_one(steps: list[tuple[int, date]]) -> None:
-    spans: tuple[tuple[int, date, date], ...] = ()
-    (had, since), *later = steps
-    for partner, day in later:
-        spans = handed_over(spans, had, since, day)
-        had, since = partner, day
-        in_order = sorted(spans, key=lambda span: span[1])
-        assert all(begin < end <= since for _, begin, end in in_order)
-        assert all(one[2] <= other[1] for one, other in pairwise(in_order))
+@given(st.lists(st.tuples(st.integers(1, 3), days, st.none() | days), max_size=8), days)
+def test_pa1_each_day_is_of_who_had_the_wallet_last_of_those_who_had_it_then(
+    steps: list[tuple[int, date, date | None]], since: date
+) -> None:
+    owners = [(who, begin, end or date.max) for who, begin, end in steps]
+    spans = former_of(owners, since)
+    assert all(end <= begin for (_, _, end), (_, begin, _) in pairwise(spans))
+    for day in (START.date() + timedelta(days=number) for number in range(41)):
+        # Who had it from that day or before, the last of them; it is theirs until their own end.
+        had = [one for one in owners if one[1] <= day]
+        expected = [had[-1][0]] if day < since and had and day < had[-1][2] else []
+        assert [who for who, begin, end in spans if begin <= day < end] == expected

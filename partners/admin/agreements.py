@@ -254,7 +254,9 @@ class AgreementAdmin(AgreementDisplay, AgreementSaving, RecordedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None and not self.has_change_permission(request, obj):
             return SHOWN_VALUES
-        return super().get_readonly_fields(request, obj)
+        # What was earned under it is the partner's, also what is sold later.
+        kept = ("partner",) if obj is not None else ()
+        return (*super().get_readonly_fields(request, obj), *kept)
 
     @display(description="In force", boolean=True, ordering="is_in_force")
     def in_force(self, agreement: Any) -> bool:
@@ -295,6 +297,10 @@ class RuleAdmin(OwnSides, RecordedAdmin):
     actions = ("deactivate", "reactivate", "try_deactivate", "try_reactivate")
     empty_title = "No rules yet"
     empty_text = "A rule says how the delegators of an agreement are found. It comes with a new agreement."
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        kept = ("agreement",) if obj is not None else ()
+        return (*super().get_readonly_fields(request, obj), *kept)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return without_reason(self, request, obj, super().get_fieldsets(request, obj))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from datetime import date
 from typing import Any
 
 from django.contrib import admin, messages
@@ -19,9 +20,9 @@ from django.utils import timezone
 
 from partners import forms, services
 from partners.admin.base import BACK, names_of, reason_of
-from partners.matching import WalletTerms, handed_over
+from partners.matching import WalletTerms, former_of
 from partners.models import Wallet
-from partners.queries import former_spans
+from partners.queries import former_owners
 from partners.what_if import BookChange, difference
 
 SAMPLE_MAX = 10
@@ -146,24 +147,22 @@ def _apply(request: HttpRequest, action: str, keys: list[int], values: dict[str,
 
 def _would_change(action: str, keys: list[int], values: dict[str, Any]) -> BookChange:
     """Say what `_apply` would change of the rule book. It is worked out and not tried: that writes a history by rows."""
-    before, spans = services.rules_now(), former_spans()
+    before, former = services.rules_now(), former_owners()
     there = {row["id"]: row for row in before["wallets"]}
     for wallet in Wallet.objects.filter(pk__in=keys):
-        partner, since, former = wallet.partner_id, wallet.introduced_date, spans.get(wallet.pk, ())
-        until = wallet.ended_date
-        if action == "deactivate":
-            there.pop(wallet.pk, None)
-            continue
+        owners = list(former.get(wallet.pk, ()))
+        partner, since, until = wallet.partner_id, wallet.introduced_date, wallet.ended_date
         if action == "reassign":
             if partner == values["partner"].pk:
                 continue
-            day = values["introduced_date"]
-            former = handed_over(
-                former, partner, since, min(day, until or day) if wallet.is_active else since
-            )
-            partner, since, until = values["partner"].pk, day, None
-        terms = WalletTerms(wallet.pk, partner, wallet.address, since, former=former, ended_date=until)
-        there[wallet.pk] = terms.as_row()
+            owners.append((partner, since, (until or date.max) if wallet.is_active else since))
+            partner, since, until = values["partner"].pk, values["introduced_date"], None
+        terms = WalletTerms(
+            wallet.pk, partner, wallet.address, since, action != "deactivate", former_of(owners, since), until
+        )
+        there.pop(wallet.pk, None)
+        if terms.is_active or terms.former:
+            there[wallet.pk] = terms.as_row()
     # The others' wallets find nothing, so the book leaves them out.
     partners = {row["partner"] for row in before["agreements"]}
     wallets = [

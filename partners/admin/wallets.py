@@ -90,6 +90,11 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
         (None, {"fields": ("notes", "reason")}),
     )
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        # Another address is another wallet.
+        kept = ("address", "chain") if obj is not None else ()
+        return (*super().get_readonly_fields(request, obj), *kept)
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return without_reason(self, request, obj, super().get_fieldsets(request, obj))
 
