@@ -241,10 +241,10 @@ class PoolTakes:
 
     def _look_at(self, source: Earned) -> None:
         """See who is there and whose they are, if that may differ from the epoch before."""
-        shares = source.shares
-        if shares.names is not self._names:
+        coldkeys = source.shares.coldkeys
+        if coldkeys.names is not self._names:
             self._keep_names()
-            self._begin(shares.names)
+            self._begin(coldkeys.names)
         terms = self._book.span(source.block, source.at), source.is_child
         stale: Iterable[int] = ()
         if terms != self._terms:
@@ -252,23 +252,23 @@ class PoolTakes:
         elif self._stake.coldkeys:
             changed = self._stake.changed(self._position, self._blocks[-1] - 1, source.block - 1)
             stale = [self._place_of[coldkey] for coldkey in changed if coldkey in self._place_of]
-        if terms == self._terms and not stale and shares.who is self._who:
+        if terms == self._terms and not stale and coldkeys.who is self._who:
             return
         self._flush()
         self._terms = terms
         for place in stale:
             self._ask(place, source)
         present = np.zeros(len(self._names), bool)
-        present[shares.who] = True
+        present[coldkeys.who] = True
         self._close(np.flatnonzero((self._since > 0) & ~present))
         self._since[present & self._is_won & (self._since == 0)] = len(self._blocks)
-        self._who, self._pending = shares.who, np.zeros(len(shares.who), np.int64)
-        self._groups_present = self._group[shares.who]
-        self._is_whole = ~self._is_mixed[shares.who]
+        self._who, self._pending = coldkeys.who, np.zeros(len(coldkeys.who), np.int64)
+        self._groups_present = self._group[coldkeys.who]
+        self._is_whole = ~self._is_mixed[coldkeys.who]
         self._mixed = np.flatnonzero(~self._is_whole)
         self._counts = np.bincount(self._groups_present[self._is_whole], minlength=len(self._winners))
         for place in self._mixed.tolist():
-            for group in {self._group_for(claim.winner) for claim in self._claims[shares.who[place]]}:
+            for group in {self._group_for(claim.winner) for claim in self._claims[coldkeys.who[place]]}:
                 self._counts[group] += 1
         self._gross_groups = [
             group

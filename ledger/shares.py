@@ -9,9 +9,9 @@ floats is never decided by them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,54 +27,63 @@ AMOUNT_MAX = 2**63 - 1
 OPEN = AMOUNT_MAX
 # Three roundings to 53 bits are off by less than 2**-51 of a number; twice that is doubted.
 _DOUBT = 2.0**-50
-_WORD_BITS = 32
+# Doubles end at 2**1024, and the sum of many is larger than each.
+_DOUBLE_BITS = 1_000
 # From here on doubles hold no halves, and every estimate would be doubted.
 ESTIMATED_MAX = 2**52
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Shares:
-    """A take split over coldkeys: ``amounts[i]`` rao are those of ``names[who[i]]``; `who` ascends, `names` are sorted.
+class Coldkeys:
+    """Some of a table's coldkeys, in order: ``names[who[i]]``; `names` are sorted and `who` ascends."""
 
-    Who held something and got nothing of it, because it rounds down to nothing, is among them.
-    """
-
-    names: Sequence[str]
-    who: Ints
-    amounts: Ints
-    names_digest: bytes
+    def __init__(self, names: Sequence[str], who: Ints) -> None:
+        self.names = names
+        self.who = who
 
     def __len__(self) -> int:
         return len(self.who)
 
-    @property
-    def coldkeys(self) -> list[str]:
-        """Whose they are, sorted."""
-        return [self.names[place] for place in self.who.tolist()]
+    def __iter__(self) -> Iterator[str]:
+        return (self.names[place] for place in self.who.tolist())
+
+    @cached_property
+    def digest(self) -> bytes:
+        """The SHA-256 of the SHA-256 of each address, in order."""
+        return hashlib.sha256(b"".join(map(_hash_of, self))).digest()
+
+
+@lru_cache(maxsize=2**17)
+def _hash_of(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shares:
+    """A take split over coldkeys: ``amounts[i]`` rao are the i-th's.
+
+    Who held something and got nothing of it, because it rounds down to nothing, is among them.
+    """
+
+    coldkeys: Coldkeys
+    amounts: Ints
+
+    def __len__(self) -> int:
+        return len(self.amounts)
 
     def pairs(self) -> list[tuple[str, int]]:
         """Give (coldkey, rao), sorted by coldkey."""
         return list(zip(self.coldkeys, self.amounts.tolist(), strict=True))
 
     def digest(self) -> str:
-        """Hash them: SHA-256 of the names' digest and every amount in eight bytes, the highest first.
-
-        The names' is the SHA-256 of the addresses, each with a line break after it, in order.
-        """
-        return hashlib.sha256(self.names_digest + self.amounts.astype(">i8").tobytes()).hexdigest()
+        """Hash them: SHA-256 of the coldkeys' digest and every amount in eight bytes, the highest first."""
+        return hashlib.sha256(self.coldkeys.digest + self.amounts.astype(">i8").tobytes()).hexdigest()
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, int]]) -> Shares:
         """Take what is split already, as (coldkey, rao)."""
         ordered = sorted(pairs)
-        names = [name for name, _ in ordered]
         amounts = np.array([amount for _, amount in ordered], np.int64)
-        return cls(names, np.arange(len(names)), amounts, digest_of_names(names))
-
-
-def digest_of_names(names: Iterable[str]) -> bytes:
-    """Hash addresses in the order given; see :meth:`Shares.digest`."""
-    return hashlib.sha256("".join(f"{name}\n" for name in names).encode()).digest()
+        return cls(Coldkeys([name for name, _ in ordered], np.arange(len(ordered))), amounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +115,14 @@ class PoolTable:
         """Who held it in the state after `block`; the same object as long as nobody's share changes."""
         version = int(np.searchsorted(self._borders, block, "right"))
         if self._held is None or self._held[0] != version:
-            rows = np.flatnonzero((self._since <= block) & (block < self._until))
+            there = (self._since <= block) & (block < self._until)
+            rows = np.flatnonzero(there)
             # One SafeFloat among them, and the chain reads all of them as such.
             is_safe = bool(self._is_safe[rows].any())
             numbers = self.as_safe_floats if is_safe else self._as_bits
+            whole = numbers.sum_of(there)
             rows = rows[numbers.has_weight[rows]]
-            self._held = version, Holding(self, rows, self._who[rows], numbers, is_safe=is_safe)
+            self._held = version, Holding(self, self._who[rows], rows, numbers, whole, is_safe=is_safe)
         return self._held[1]
 
     @cached_property
@@ -126,66 +137,61 @@ class PoolTable:
 
 
 class Numbers:
-    """Weights of any size, all times ten to the `exponent`: as Python's integers, as the nearest doubles, and in words of 32
-    bits to add them up exactly.
-    """
+    """Weights of any size, all times ten to the `exponent`: as Python's integers and as the nearest doubles."""
 
     def __init__(self, integers: list[int], exponent: int = 0) -> None:
         self.integers = integers
         self.exponent = exponent
-        width = max((number.bit_length() for number in integers), default=0) // _WORD_BITS + 1
-        # Doubles end at 2**1024.
-        self.fits_doubles = width * _WORD_BITS < 1_000
+        self.has_weight = np.fromiter(map(bool, integers), bool, len(integers))
+        self.fits_doubles = max(map(int.bit_length, integers), default=0) < _DOUBLE_BITS
         self.floats: Floats = np.array(integers if self.fits_doubles else [], np.float64)
-        raw = b"".join(number.to_bytes(width * _WORD_BITS // 8, "little") for number in integers)
-        self._words = np.frombuffer(raw, "<u4").reshape(len(integers), width)
-        self.has_weight: NDArray[np.bool_] = np.any(self._words, axis=1)
+        self._there: NDArray[np.bool_] = np.zeros(len(integers), bool)
+        self._sum = 0
 
-    def sum(self, rows: Ints) -> int:
-        """Add some of them up."""
-        words = self._words[rows].sum(axis=0, dtype=np.uint64).tolist()
-        return sum(word << (_WORD_BITS * place) for place, word in enumerate(words))
+    def sum_of(self, there: NDArray[np.bool_]) -> int:
+        """Add up those that are there, by what came and went since the last time."""
+        changed = np.flatnonzero(there != self._there).tolist()
+        self._sum += sum(self.integers[row] if there[row] else -self.integers[row] for row in changed)
+        self._there = there
+        return self._sum
 
 
-class Holding:
-    """Who held a pool while nobody's share changed: ``names[who[i]]`` held the weight of ``rows[i]``."""
+class Holding(Coldkeys):
+    """Who held a pool while nobody's share changed; the i-th held the weight of the table's row ``rows[i]``."""
 
-    def __init__(self, table: PoolTable, rows: Ints, who: Ints, numbers: Numbers, *, is_safe: bool) -> None:
-        self.names = table.names
-        self.who = who
-        self.whole = numbers.sum(rows)
+    def __init__(
+        self, table: PoolTable, who: Ints, rows: Ints, numbers: Numbers, whole: int, *, is_safe: bool
+    ) -> None:
+        super().__init__(table.names, who)
+        self.whole = whole
         self._table = table
         self._rows = rows
         self._numbers = numbers
         self._is_safe = is_safe
         self._floats: Floats = numbers.floats[rows] if numbers.fits_doubles else np.empty(0)
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
     def weights(self) -> list[tuple[str, int]]:
         """Give (coldkey, weight), sorted by coldkey."""
-        names, integers = self.names, self._numbers.integers
-        places = zip(self.who.tolist(), self._rows.tolist(), strict=True)
-        return [(names[who], integers[row]) for who, row in places]
+        integers = self._numbers.integers
+        return list(zip(self, [integers[row] for row in self._rows.tolist()], strict=True))
 
     def adds_up(self, denominator: Share) -> bool:
         """Say whether this is all of a pool (:func:`chain.pools.shares.adds_up`)."""
         if not self._is_safe and denominator.exponent is None:
             return self.whole == denominator.bits
         safe = self._table.as_safe_floats
-        return sum_adds_up(safe.sum(self._rows), safe.exponent, denominator)
-
-    @cached_property
-    def names_digest(self) -> bytes:
-        """Hash of the addresses."""
-        return digest_of_names(self.names[place] for place in self.who.tolist())
+        there = np.zeros(len(safe.integers), bool)
+        there[self._rows] = True
+        return sum_adds_up(safe.sum_of(there), safe.exponent, denominator)
 
     @cached_property
     def _largest(self) -> int:
         """Where the largest weight is, the first among equals."""
-        weights = [self._numbers.integers[row] for row in self._rows.tolist()]
-        return max(range(len(weights)), key=lambda place: (weights[place], -place))
+        if self._numbers.fits_doubles:
+            near = np.flatnonzero(self._floats >= self._floats.max() * (1 - _DOUBT)).tolist()
+        else:
+            near = list(range(len(self)))
+        return max(near, key=lambda place: (self._numbers.integers[int(self._rows[place])], -place))
 
     def split(self, take_rao: int) -> Shares:
         """Split a take in proportion to the weights.
@@ -202,7 +208,7 @@ class Holding:
             raise AssertionError(f"{rest} rao are left of {take_rao} over {len(amounts)} holders")
         if rest:
             amounts[self._largest] += rest
-        return Shares(self.names, self.who, amounts, self.names_digest)
+        return Shares(self, amounts)
 
     def _floors(self, take_rao: int) -> Ints:
         if not take_rao:

@@ -90,7 +90,7 @@ def test_le1_digest_tells_shares_apart(ruleset: int) -> None:
 
 def test_le1_digests_are_what_the_documentation_says() -> None:
     shares = Shares.of([("bob", 258), ("ann", 1)])
-    names = hashlib.sha256(b"ann\nbob\n").digest()
+    names = hashlib.sha256(hashlib.sha256(b"ann").digest() + hashlib.sha256(b"bob").digest()).digest()
     amounts = b"\0\0\0\0\0\0\0\x01" + b"\0\0\0\0\0\0\x01\x02"
     assert digest(shares) == hashlib.sha256(names + amounts).hexdigest()
     assert digest(shares, 1) == hashlib.sha256(b"ann 1\nbob 258\n").hexdigest()

@@ -1,14 +1,27 @@
-"""Attribution of one epoch over 20,000 delegators, and closing, against plain ways of doing the same."""
+"""A day's takes split exactly over 20,000 delegators, against the definition and against streaming the same bytes; a block
+explained, against a block without epochs.
+"""
 
 from __future__ import annotations
 
 import random
+import resource
+import statistics
+import time
 
-from chain.splitting import split
+import numpy as np
+
+from chain.pools.shares import Share
 from ledger.queries import explain_block
-from tests.bench.__main__ import median_seconds, report
+from ledger.shares import PoolTable, Row
+from tests.bench.__main__ import report
 
-DELEGATORS = 20_000
+DELEGATORS, POOLS, EPOCHS, BLOCKS_PER_EPOCH = 20_000, 128, 20, 360
+# Of each pool a day, so that hardly two epochs of a pool have the same holders.
+CHANGES = 40
+# Pools of which an epoch is split by the definition, too.
+SAMPLES = 5
+EXPLAINED = 40
 
 
 def plain_split(total: int, weights: list[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -20,26 +33,78 @@ def plain_split(total: int, weights: list[tuple[str, int]]) -> list[tuple[str, i
     return parts
 
 
-def run() -> None:
-    """Seconds per epoch of 20,000 delegators with the chain's 128-bit share numbers."""
+def pool(chance: random.Random, names: list[str]) -> PoolTable:
+    """One pool of a day with the chain's share numbers of a hundred bits."""
+    blocks = chance.choices(range(1, EPOCHS * BLOCKS_PER_EPOCH), k=CHANGES)
+    changed = dict(zip(chance.sample(names, CHANGES), blocks, strict=True))
+    rows = []
+    for name in names:
+        border = changed.get(name)
+        rows.append(Row(name, Share(chance.getrandbits(100) + 1), 0, border))
+        if border is not None:
+            rows.append(Row(name, Share(chance.getrandbits(100) + 1), border))
+    return PoolTable(rows)
+
+
+def split_a_day() -> None:
+    """Split 2,560 takes: finding who held the pool by then, the exact shares, and their sums over the day."""
     chance = random.Random(21)
-    weights = [(f"5{i:047d}", chance.getrandbits(100) + 1) for i in range(DELEGATORS)]
-    take = 987_654_321_012
-    if sorted(split(take, weights)) != sorted(plain_split(take, weights)):
-        raise SystemExit("the split differs from its definition")
+    names = [f"5{i:047d}" for i in range(DELEGATORS)]
+    spent = streamed = plainly = 0.0
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number in range(POOLS):
+        table = pool(chance, names)
+        table.at(0)
+        sums, stream = np.zeros(DELEGATORS, np.int64), np.zeros(DELEGATORS, np.int64)
+        for epoch in range(EPOCHS):
+            take = chance.randrange(10**9, 10**13)
+            started = time.perf_counter()
+            holding = table.at(epoch * BLOCKS_PER_EPOCH + 1)
+            shares = holding.split(take)
+            sums += shares.amounts
+            ended = time.perf_counter()
+            np.add(stream, shares.amounts, out=stream)
+            spent, streamed = spent + ended - started, streamed + time.perf_counter() - ended
+        if number < SAMPLES:
+            weights = holding.weights()
+            started = time.perf_counter()
+            expected = plain_split(take, weights)
+            plainly += time.perf_counter() - started
+            if shares.pairs() != expected:
+                raise SystemExit("the split differs from its definition")
+    grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    count = POOLS * EPOCHS * DELEGATORS
+    of_definition = SAMPLES * DELEGATORS / plainly
     report(
-        f"take of one epoch split over {DELEGATORS:,} delegators, against the definition in integers",
-        median_seconds(lambda: split(take, weights)),
-        "s",
-        median_seconds(lambda: plain_split(take, weights)),
+        "ledger.shares_per_second, against the definition in integers",
+        count / spent,
+        "shares/s",
+        of_definition,
     )
+    report(
+        "ledger.shares_per_second, against streaming their bytes", count / spent, "shares/s", count / streamed
+    )
+    print(f"# {count:,} shares in {spent:.2f} s; memory grew by {grown_mib:,.0f} MiB", flush=True)
+
+
+def explain() -> None:
+    """Explain blocks of the demonstration, one by one."""
     from chain.models import Yield
 
-    busy = Yield.objects.order_by("-block_id").values_list("block_id", flat=True)[0]
-    quiet = busy - 1
-    report(
-        "an epoch block explained from facts, against a block without epochs",
-        median_seconds(lambda: explain_block(busy)),
-        "s",
-        median_seconds(lambda: explain_block(quiet)),
-    )
+    busy = list(Yield.objects.order_by("-block_id").values_list("block_id", flat=True).distinct()[:EXPLAINED])
+    quiet = [block - 1 for block in busy]
+    p95 = []
+    for blocks in (busy, quiet):
+        times = []
+        for block in [*blocks[:3], *blocks]:
+            started = time.perf_counter()
+            explain_block(block)
+            times.append((time.perf_counter() - started) * 1_000)
+        p95.append(statistics.quantiles(times[3:], n=20)[-1] if len(times) > 4 else times[-1])
+    report("ledger.explain_p95_ms, against blocks without epochs", p95[0], "ms", p95[1])
+
+
+def run() -> None:
+    """Report both."""
+    split_a_day()
+    explain()
