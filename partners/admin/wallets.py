@@ -86,7 +86,7 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
         " their list as CSV or XLSX, or add wallets one by one."
     )
     fieldsets = (
-        (None, {"fields": ("partner", "address", "chain", ("introduced_date", "ended_date"), "is_active")}),
+        (None, {"fields": ("partner", "address", "chain", "introduced_date", "ended_date", "is_active")}),
         (None, {"fields": ("notes", "reason")}),
     )
 
@@ -108,7 +108,7 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
 
     @display(description="Ended", ordering="ended_date")
     def ended(self, wallet: Wallet) -> str:
-        return wallet.ended_date.isoformat() if wallet.ended_date else ""
+        return wallet.ended_date.isoformat() if wallet.ended_date else "–"
 
     @display(description="Active", ordering="is_active", boolean=True)
     def active(self, wallet: Wallet) -> bool:
