@@ -4,7 +4,7 @@ Whoever rules the database can switch its triggers off and write what they like,
 another digest, a removed or moved one breaks the chain, one added behind the chain has no seal, and a history cut off
 at its end no longer ends with what the rows say today. A column that came after a row was sealed must hold there what its
 migration put. Who also takes back the rows themselves, or makes the chain anew, is found by a head that was noted
-elsewhere (:mod:`partners.noted_heads`).
+elsewhere (:mod:`partners.noted_heads`); who puts something else in the place of what is read, by :mod:`partners.stand_ins`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,25 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.migrations import AddField
 from django.db.migrations.loader import MigrationLoader
 
+from partners import stand_ins
 from partners.models import Change, Seal
 
-# As the function that seals prints times and ranges.
-_AS_SEALED = "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD'"
-_EVENTS = {kind: f"partners_{kind.lower()}event" for kind in Change.Kind.values}
+# As the function that seals prints times and ranges, and with PostgreSQL's own functions and operators alone.
+_AS_SEALED = "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD'"
+_ROWS = {kind: f"public.partners_{kind.lower()}" for kind in Change.Kind.values}
+_EVENTS = {kind: f"{table}event" for kind, table in _ROWS.items()}
+_TABLES = [table.removeprefix("public.") for table in ("partners_seal", *_ROWS.values(), *_EVENTS.values())]
 _OWN = "pgh_id,pgh_created_at,pgh_label,pgh_obj_id,pgh_context,pgh_context_id"
 # Kept in the history for the sake of its seals, and gone from the rows.
 _FORMER = {Change.Kind.PARTNER: ",payout_address"}
 _BATCH = 2_000
 # Made anew by whichever migration last added a table to it.
 _VIEW: str = import_module("partners.migrations.0018_template_history").VIEW.replace(
-    "DROP VIEW partners_change; ", ""
+    "DROP VIEW partners_change; CREATE VIEW partners_change", "CREATE TEMPORARY VIEW change_as_migrated"
 )
 
 
@@ -90,8 +93,25 @@ def check_history(heads: Sequence[Head] = ()) -> Checked:
     :param heads: ends of the chain noted earlier, which must be links of it.
     """
     checked = Checked()
-    with connection.cursor() as cursor:
-        cursor.execute(_AS_SEALED)
+    # Taken back with what is set until then: whoever called goes on with their own settings.
+    before = transaction.savepoint()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_AS_SEALED)
+        checked.differences += stand_ins.in_place_of(_TABLES, [Change._meta.db_table])
+        checked.differences += stand_ins.in_place_of_postgres()
+        _compare(checked, heads)
+    except DatabaseError as error:
+        if not checked.differences:
+            raise
+        checked.differences.append(f"the rest could not be read: {str(error).splitlines()[0]}")
+    finally:
+        transaction.savepoint_rollback(before)
+    return checked
+
+
+def _compare(checked: Checked, heads: Sequence[Head]) -> None:
+    """Look at every seal and every row; what does not hold is added to `checked`."""
     noted: dict[int, set[bytes]] = defaultdict(set)
     for head in heads:
         noted[head.number].add(head.hash)
@@ -103,7 +123,6 @@ def check_history(heads: Sequence[Head] = ()) -> Checked:
         for digest in digests
     ]
     checked.differences += [*_unreached(checked), *_unsealed(), *_unlike_today(), *_shown_otherwise()]
-    return checked
 
 
 def _chain(checked: Checked, noted: dict[int, set[bytes]]) -> Iterator[str]:
@@ -147,7 +166,7 @@ def _links() -> Iterator[tuple[int, str, int, bytes, bytes, str | None, bool, st
     query = f"""
         WITH sealed AS MATERIALIZED (
             SELECT s.*, string_to_array(s.columns, ',') AS names, CASE s.kind {rows} END AS content
-            FROM partners_seal s WHERE s.number > %s ORDER BY s.number LIMIT {_BATCH})
+            FROM public.partners_seal s WHERE s.number > %s ORDER BY s.number LIMIT {_BATCH})
         SELECT s.number, s.kind, s.event_id, s.digest, s.hash, covered.content::text,
             s.columns IS NOT DISTINCT FROM covered.columns, (s.content - s.names)::text
         FROM sealed s, LATERAL (
@@ -193,7 +212,7 @@ def _unreached(checked: Checked) -> Iterator[str]:
     with connection.cursor() as cursor:
         # Those above the end came since.
         cursor.execute(
-            "SELECT count(*) FROM partners_seal WHERE number IS NULL OR number <= %s",
+            "SELECT count(*) FROM public.partners_seal WHERE number IS NULL OR number <= %s",
             [checked.head.number if checked.head else 0],
         )
         [(found,)] = cursor.fetchall()
@@ -206,7 +225,7 @@ def _unsealed() -> Iterator[str]:
     for kind, table in _EVENTS.items():
         with connection.cursor() as cursor:
             cursor.execute(
-                f"""SELECT e.pgh_id FROM {table} e LEFT JOIN partners_seal s ON s.kind = %s AND s.event_id = e.pgh_id
+                f"""SELECT e.pgh_id FROM {table} e LEFT JOIN public.partners_seal s ON s.kind = %s AND s.event_id = e.pgh_id
                     WHERE s.number IS NULL ORDER BY e.pgh_id""",  # noqa: S608 (our tables)
                 [kind],
             )
@@ -227,19 +246,17 @@ def _shown_otherwise() -> Iterator[str]:
 def _view_as_migrated() -> str:
     """As the database writes the view's definition; making it anew for each check would swell its catalogue."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            _VIEW.replace("CREATE VIEW partners_change", "CREATE TEMPORARY VIEW change_as_migrated")
-        )
-        cursor.execute("SELECT pg_get_viewdef('change_as_migrated'::regclass)")
+        cursor.execute(re.sub(r"\b(FROM|JOIN) (?=partners_)", r"\1 public.", _VIEW))
+        cursor.execute("SELECT pg_get_viewdef('pg_temp.change_as_migrated'::regclass)")
         [(definition,)] = cursor.fetchall()
-        cursor.execute("DROP VIEW change_as_migrated")
+        cursor.execute("DROP VIEW pg_temp.change_as_migrated")
     return str(definition)
 
 
 def _unlike_today() -> Iterator[str]:
     """Rows whose values are not those of their newest change: changed behind the history, or its end was cut off."""
     for kind, events in _EVENTS.items():
-        table = f"partners_{kind.lower()}"
+        table = _ROWS[kind]
         not_of_row = f"{{{_OWN}{_FORMER.get(Change.Kind(kind), '')}}}"
         with connection.cursor() as cursor:
             cursor.execute(

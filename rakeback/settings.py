@@ -150,6 +150,9 @@ if _external_database or IS_PRODUCTION:
 else:
     _owner = _database | {"USER": embedded.DATABASE_OWNER}
 DATABASE_OWNER = {name: _owner.get(name, "") for name in ("USER", "PASSWORD")}
+# A schema of the role's own name, which PostgreSQL looks into first if not told otherwise, may hold another history.
+_options = _database.get("OPTIONS", {})
+_search_path = "-c search_path=public,pg_temp"
 DATABASES: dict[str, Any] = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
@@ -158,6 +161,7 @@ DATABASES: dict[str, Any] = {
         ),
         "CONN_HEALTH_CHECKS": True,
         **_database,
+        "OPTIONS": _options | {"options": f"{_options.get('options', '')} {_search_path}".strip()},
     }
 }
 

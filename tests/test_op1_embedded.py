@@ -103,7 +103,10 @@ def test_op1_the_applications_role_owns_no_table_and_cannot_get_behind_a_trigger
     """Also where it owned them, as it did in an installation from before (PA6)."""
     first = User(home).wait_until_ready()
     query(
-        home, "CREATE TABLE old (number int); ALTER TABLE old OWNER TO rakeback; INSERT INTO old VALUES (7)"
+        home,
+        "CREATE TABLE old (number int); ALTER TABLE old OWNER TO rakeback; INSERT INTO old VALUES (7);"
+        # Looked into first by whom they are named after, if nothing else is said.
+        "CREATE SCHEMA rakeback; CREATE SCHEMA rakeback_owner; GRANT ALL ON SCHEMA rakeback_owner TO PUBLIC",
     )
     first.leave()
     assert is_gone(home)
@@ -116,6 +119,7 @@ def test_op1_the_applications_role_owns_no_table_and_cannot_get_behind_a_trigger
     assert run.returncode == 0, said
     owners = query(home, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
     assert owners == [("rakeback_owner",)]
+    assert query(home, "SELECT schemaname FROM pg_tables WHERE tablename = 'partners_seal'") == [("public",)]
     with psycopg.connect(host=str(Home(home).sockets), user="rakeback", dbname="rakeback") as connection:
         assert connection.execute("SELECT number FROM old").fetchall() == [(7,)]
         connection.execute("INSERT INTO auth_group (name) VALUES ('friends')")

@@ -108,6 +108,17 @@ def test_op5_database_address_is_understood() -> None:
     assert (described["PORT"], described["NAME"]) == (5433, "rakeback")
 
 
+def test_op5_what_an_address_says_of_the_connection_is_kept_and_only_public_is_looked_into(
+    tmp_path: Path,
+) -> None:
+    url = f"{PRODUCTION['DATABASE_URL']}?sslmode=require&options=-c%20statement_timeout%3D5000"
+    said = manage(tmp_path, "diffsettings", **PRODUCTION | {"DATABASE_URL": url}).stdout
+    assert "'sslmode': 'require'" in said
+    assert "'options': '-c statement_timeout=5000 -c search_path=public,pg_temp'" in said
+    said = manage(tmp_path, "diffsettings", **PRODUCTION).stdout
+    assert "'OPTIONS': {'options': '-c search_path=public,pg_temp'}" in said
+
+
 def test_op5_production_settings_pass_the_deployment_check(tmp_path: Path) -> None:
     done = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
     assert done.returncode == 0, done.stdout + done.stderr
