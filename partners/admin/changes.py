@@ -55,7 +55,11 @@ class ChangeAdmin(ModelAdmin):
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Compare the changes of the page with those before them, once for all."""
         changelist = super().get_changelist_instance(request)
-        changelist.result_list = list(changelist.result_list)
+        # Keys first: whole rows are made for those alone, not for all that come before them or are searched.
+        keys = list(changelist.result_list.values_list("pk", "at"))
+        # By time too, because that has an index.
+        found = Change.objects.filter(at__in=[at for _, at in keys]).in_bulk([pk for pk, _ in keys])
+        changelist.result_list = [found[pk] for pk, _ in keys]
         for entry in history.describe(changelist.result_list):
             entry.change.entry = entry  # type: ignore[attr-defined]
         return changelist

@@ -7,6 +7,8 @@ from typing import Any
 import pgtrigger
 import pytest
 from django.db import DatabaseError, connection, models, transaction
+from django.test import Client
+from django.urls import reverse
 
 from partners import history, services
 from partners.models import Agreement, Change, Partner, PayoutAddress, Rule, Wallet
@@ -177,3 +179,56 @@ def test_pa6_a_temporary_table_does_not_take_the_history_in(table: str) -> None:
         )
         cursor.execute(f"UPDATE public.partners_{table} SET " + change.get(table, "notes = 'quietly'"))
         assert count() == before + 1
+
+
+def test_pa6_the_list_of_all_changes_makes_no_row_that_it_does_not_show() -> None:
+    partner = make_partner()
+    Wallet.objects.bulk_create(
+        Wallet(partner=partner, address=address(number), introduced_date=DAY) for number in range(1, 2_001)
+    )
+    run("ANALYZE partners_walletevent")
+
+    def plan(query: str) -> str:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN (VERBOSE) {query}")
+            return "\n".join(line for (line,) in cursor.fetchall())
+
+    assert "to_jsonb" not in plan("SELECT count(*) FROM partners_change")
+    keys = plan("SELECT id, at FROM partners_change ORDER BY at DESC, event_id DESC, id LIMIT 50")
+    assert "to_jsonb" not in keys
+    assert "Index Only Scan Backward using partners_walletevent_in_order" in keys
+
+
+def test_pa6_the_pages_of_all_changes_show_each_once_in_order() -> None:
+    operator = make_user("operator", name="olivia")
+    rows_everywhere()
+    services.add_wallets(
+        actor=operator,
+        partner=Partner.objects.get(),
+        addresses=[address(number) for number in range(100, 220)],
+        introduced_date=DAY,
+        reason="list",
+    )
+    client = Client()
+    client.force_login(operator)
+
+    def pages(**asked: str) -> list[str]:
+        shown = []
+        for number in range(1, 5):
+            answer = client.get(reverse("admin:partners_change_changelist"), {**asked, "p": str(number)})
+            # Behind the last page is none.
+            shown += (
+                [change.pk for change in answer.context["cl"].result_list]
+                if answer.status_code == 200
+                else []
+            )
+        return shown
+
+    changes = Change.objects.all()
+    assert len(changes) > 120
+    assert pages() == [change.pk for change in changes]
+    assert pages(q="LIST") == [change.pk for change in changes.filter(reason="list")]
+    assert set(pages(q=address(150))) == {change.pk for change in changes.filter(object_name=address(150))}
+    assert pages(q="nothing of it") == []
+    by_kind = changes.order_by("kind", "-at", "-event_id")
+    assert [pk.split("-")[0] for pk in pages(o="1")] == [change.kind.lower() for change in by_kind]
