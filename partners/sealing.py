@@ -36,7 +36,7 @@ _OWN = "pgh_id,pgh_created_at,pgh_label,pgh_obj_id,pgh_context,pgh_context_id"
 _FORMER = {Change.Kind.PARTNER: ",payout_address"}
 _BATCH = 2_000
 # Made anew by whichever migration last added a table to it.
-_VIEW: str = import_module("partners.migrations.0021_changes_in_order").VIEW.replace(
+_VIEW: str = import_module("partners.migrations.0022_changes_in_order").VIEW.replace(
     "DROP VIEW partners_change; CREATE VIEW partners_change", "CREATE TEMPORARY VIEW change_as_migrated"
 )
 

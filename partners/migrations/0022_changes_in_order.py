@@ -17,7 +17,7 @@ assert VIEW != _BEFORE
 
 
 class Migration(migrations.Migration):
-    dependencies = [("partners", "0020_wallets_end")]
+    dependencies = [("partners", "0021_what_stays")]
 
     operations = [
         migrations.RunSQL(
