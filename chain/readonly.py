@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
+
+from chain.careful import CarefulAdmin
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+class ReadOnlyAdmin(CarefulAdmin):
     """Rows that only services write."""
 
     # Say on an empty list what to do first (templates/unfold/helpers/empty_results.html).

@@ -18,9 +18,10 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from chain.careful import CarefulAdmin
 
 for model in (
     User,
@@ -36,7 +37,7 @@ for model in (
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
+class UserAdmin(DjangoUserAdmin, CarefulAdmin):  # type: ignore[type-arg]
     """Members of staff; what they may do comes from their groups."""
 
     form = UserChangeForm
@@ -45,7 +46,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
+class GroupAdmin(DjangoGroupAdmin, CarefulAdmin):
     """Groups and their rights."""
 
 
@@ -63,7 +64,7 @@ class TaskForm(PeriodicTaskForm):  # type: ignore[misc]
 
 
 @admin.register(PeriodicTask)
-class PeriodicTaskAdmin(BeatTaskAdmin, ModelAdmin):  # type: ignore[misc]
+class PeriodicTaskAdmin(BeatTaskAdmin, CarefulAdmin):  # type: ignore[misc]
     """What runs by itself; edits here outlast `setup_schedules`."""
 
     form = TaskForm
@@ -80,10 +81,10 @@ class PeriodicTaskAdmin(BeatTaskAdmin, ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(IntervalSchedule)
-class IntervalScheduleAdmin(ModelAdmin):  # type: ignore[misc]
+class IntervalScheduleAdmin(CarefulAdmin):
     """Every so many seconds, minutes, hours."""
 
 
 @admin.register(CrontabSchedule)
-class CrontabScheduleAdmin(BeatCrontabAdmin, ModelAdmin):  # type: ignore[misc]
+class CrontabScheduleAdmin(BeatCrontabAdmin, CarefulAdmin):  # type: ignore[misc]
     """At a time of day."""

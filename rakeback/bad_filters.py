@@ -1,5 +1,5 @@
 """A list of the admin whose address filters by what cannot be, as a zero byte, is shown without it and says so; any other
-page whose address holds a zero byte answers 400.
+page that breaks on a zero byte in its address answers 400.
 
 Django does so for what it sees itself; what only the database refuses would be an error of ours.
 """
@@ -60,11 +60,12 @@ class LeaveOutBadFilters:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Redirect as Django does, from a list or its CSV; the log keeps what was refused."""
+        """Redirect as Django does, from a list, its CSV or its export; the log keeps what was refused."""
         match = request.resolver_match
         name, _, view = (match.view_name if match else "").rpartition("_")
-        is_filtered = request.method == "GET" and request.GET.keys() - {ERROR_FLAG}
-        is_list = name.startswith("admin:") and view in ("changelist", "csv")
+        # What an action does is no filter; an export writes nothing.
+        is_filtered = (request.method == "GET" or view == "export") and request.GET.keys() - {ERROR_FLAG}
+        is_list = name.startswith("admin:") and view in ("changelist", "csv", "export")
         if is_list and is_filtered and _is_refusal(exception):
             logger.warning("admin.filter_refused", exc_info=exception)
             return redirect(f"{reverse(f'{name}_changelist')}?{ERROR_FLAG}=1")

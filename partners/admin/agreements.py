@@ -11,7 +11,7 @@ from django.forms import BaseFormSet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.admin import StackedInline, TabularInline
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
@@ -173,7 +173,7 @@ class AgreementTemplateAdmin(RecordedAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A template is no agreement: nothing rests on it, and the history keeps what it was."""
-        return bool(ModelAdmin.has_delete_permission(self, request, obj))
+        return bool(super(RecordedAdmin, self).has_delete_permission(request, obj))
 
     @display(description="Terms")
     def terms(self, template: AgreementTemplate) -> str:

@@ -15,9 +15,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
+from chain.careful import CarefulAdmin
 from chain.locks import Lock, hold
 from chain.texts import without_hidden
 from partners import forms, history, services
@@ -41,7 +41,7 @@ class _Unsaved:
         return False
 
 
-class RecordedAdmin(ModelAdmin):
+class RecordedAdmin(CarefulAdmin):
     """An admin whose changes carry who and why into the history, and which deletes nothing."""
 
     class Media:

@@ -8,10 +8,10 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
+from chain.careful import CarefulAdmin
 from partners import history
 from partners.admin.base import ENTRIES_PER_PAGE
 from partners.models import Change
@@ -19,7 +19,7 @@ from partners.sealing import newest_head
 
 
 @admin.register(Change)
-class ChangeAdmin(ModelAdmin):
+class ChangeAdmin(CarefulAdmin):
     """All changes of all partners in one list; read only."""
 
     class Media:

@@ -9,10 +9,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from rest_framework_api_key.models import APIKey
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
+from chain.careful import CarefulAdmin
 from partners.models import ApiKey
 
 # The library's own keys are not bound to partners and open nothing here.
@@ -20,7 +20,7 @@ admin.site.unregister(APIKey)
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):
+class ApiKeyAdmin(CarefulAdmin):
     """Keys of the REST API: made here and shown once, kept as a hash, revoked for good."""
 
     list_display = ("name", "partner_shown", "prefix", "created", "expiry_date", "state")
