@@ -32,6 +32,7 @@ from partners.models import (
     Partner,
     Rule,
     Wallet,
+    check_wallet_day,
     own_sides,
     short_amount,
     validate_address,
@@ -592,8 +593,12 @@ class ReassignForm(ManyWalletsForm):
     field_order = ("partner", "introduced_date", "reason")
 
     def clean_introduced_date(self) -> Any:
-        """Refuse a day to come, as lists do: the wallets would count for nobody until then."""
+        """Refuse a day before any chain or to come, as lists do: the wallets would count for nobody until then."""
         day = self.cleaned_data["introduced_date"]
+        try:
+            check_wallet_day(day, "introduced_date")
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
         if day > timezone.now().date():
             raise ValidationError(
                 f"The date {day.isoformat()} is in the future. Give today's or an earlier day."

@@ -756,6 +756,21 @@ class Rule(models.Model):
 
 
 WALLET_ENDS_LATER = "A wallet ends on a later day than it is introduced."
+# No chain held here began before.
+DAY_MIN = date(2020, 1, 1)
+
+
+def check_wallet_day(day: date, field: str) -> None:
+    """Refuse a day that no wallet can begin or end at.
+
+    :param field: the field's name, named in the message.
+    :raises ValueError: naming the date, when it is before `DAY_MIN`.
+    """
+    if day < DAY_MIN:
+        raise ValueError(
+            f"The {field.replace('_', ' ')} {day.isoformat()} is before {DAY_MIN.isoformat()}, and no chain held here"
+            " is that old. Correct it."
+        )
 
 
 @tracked()
@@ -793,13 +808,18 @@ class Wallet(models.Model):
         return self.address
 
     def clean(self) -> None:
-        """Refuse another chain and our own hotkeys, and say whose a wallet is that is already listed."""
+        """Refuse another chain, days before any chain and our own hotkeys, and say whose a listed wallet is."""
         if self.chain != own_chain():
             raise ValidationError(
                 {"chain": f"This installation holds {WalletChain(own_chain()).label} only."}
             )
         # Empty while a form has none.
         since: date | None = self.introduced_date
+        for field, day in (("introduced_date", since), ("ended_date", self.ended_date)):
+            try:
+                check_wallet_day(day or DAY_MIN, field)
+            except ValueError as error:
+                raise ValidationError({field: str(error)}) from error
         if self.ended_date and since and self.ended_date <= since:
             raise ValidationError({"ended_date": WALLET_ENDS_LATER})
         refuse_own_hotkey(self.address, field="address")

@@ -31,7 +31,7 @@ from chain.models import Hotkey
 from chain.network import family
 from chain.texts import check_text, without_hidden
 from partners.matching import FormerSpan, WalletTerms, former_of
-from partners.models import WALLET_ENDS_LATER, Partner, Wallet, own_chain
+from partners.models import WALLET_ENDS_LATER, Partner, Wallet, check_wallet_day, own_chain
 from partners.queries import former_owners
 from partners.sheets import CellError, Formula, Place, Sheet, column_name, read_sheet
 from partners.texts import check_notes, check_size, quote, tidy, unquote
@@ -146,6 +146,7 @@ class ListReader:
 
     def _read_date(self, cell: Any, stored: Wallet | None) -> date:
         found = _parse_date(cell)
+        check_wallet_day(found, "introduced_date")
         if found > self._today and (stored is None or stored.introduced_date != found):
             raise ValueError(f"The date {found.isoformat()} is in the future.")
         return found
@@ -193,7 +194,11 @@ def _parse_date(cell: Any) -> date:
 
 
 def _read_end(cell: Any) -> date | None:
-    return _parse_date(cell) if _text(cell) else None
+    if not _text(cell):
+        return None
+    day = _parse_date(cell)
+    check_wallet_day(day, "ended_date")
+    return day
 
 
 def _read_flag(cell: Any) -> bool | None:

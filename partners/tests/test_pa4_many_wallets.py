@@ -110,6 +110,7 @@ def test_pa4_reassigning_says_who_loses_what_and_gives_the_wallets_to_another(op
         ({"introduced_date": ""}, "Give the day from which"),
         ({"introduced_date": "soon"}, "not a date"),
         ({"introduced_date": "2999-01-01"}, "in the future"),
+        ({"introduced_date": "0001-01-01"}, "introduced date 0001-01-01 is before 2020-01-01"),
         ({"reason": ""}, "Say why"),
     ],
 )

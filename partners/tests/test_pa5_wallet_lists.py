@@ -12,6 +12,7 @@ import tablib
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from openpyxl import Workbook
 
 from chain.addresses import encode_address
 from chain.imports.files import FileRefused
@@ -81,6 +82,11 @@ def counts(preview: Preview) -> dict[str, int]:
         ({"introduced_date": "2025-02-30"}, "introduced_date", "write it as 2025-08-31"),
         ({"introduced_date": "2025-09-02"}, "introduced_date", "in the future"),
         ({"introduced_date": ""}, "introduced_date", "missing"),
+        ({"introduced_date": "0001-01-01"}, "introduced_date", "introduced date 0001-01-01 is before 2020"),
+        ({"introduced_date": "2019-12-31"}, "introduced_date", "introduced date 2019-12-31 is before 2020"),
+        # A workbook's day -5.
+        ({"introduced_date": datetime(1899, 12, 25)}, "introduced_date", "1899-12-25 is before 2020-01-01"),  # noqa: DTZ001
+        ({"ended_date": "1999-08-31"}, "ended_date", "ended date 1999-08-31 is before 2020-01-01"),
         ({"introduced_date": datetime(2025, 8, 1, 12)}, "introduced_date", "not a date"),  # noqa: DTZ001
         ({"is_active": "maybe"}, "is_active", "neither true nor false"),
         *(({"notes": f"{sign}1+1"}, "notes", "formula") for sign in "=+-@\t\r"),
@@ -431,6 +437,20 @@ def test_pa5_dates_of_a_workbook_are_read_and_numbers_and_formulas_are_named(ope
     assert "'45870' is not a date" in faults["introduced_date"]
     assert "Holds a formula" in faults["notes"]
     assert sorted(faults) == ["address", "introduced_date", "notes"]
+
+
+def test_pa5_a_day_of_a_workbook_below_zero_is_named_as_the_date_that_it_stands_for(operator: Client) -> None:
+    make_partner()
+    book = Workbook()
+    book.worksheets[0].append(list(GOOD))
+    book.worksheets[0].append(["creative-builds", address(1), -5])
+    book.worksheets[0]["C2"].number_format = "yyyy-mm-dd"
+    content = io.BytesIO()
+    book.save(content)
+    file = SimpleUploadedFile("list.xlsx", content.getvalue())
+    page = operator.post(reverse("admin:partners_wallet_import"), {"import_file": file, "format": "0"})
+    (refused,) = page.context["preview"].refused
+    assert "introduced date 1899-12-25 is before 2020-01-01" in refused.faults["introduced_date"][0]
 
 
 def test_pa5_all_refused_rows_can_be_downloaded_by_who_uploaded_them(operator: Client) -> None:

@@ -176,6 +176,26 @@ def test_pa4_a_wallet_is_not_introduced_in_the_future(operator: Client) -> None:
     assert not Wallet.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("days", "name"),
+    [
+        ({"introduced_date": "0001-01-01"}, "introduced_date"),
+        ({"introduced_date": "2019-12-31", "ended_date": "2025-08-01"}, "introduced_date"),
+        ({"introduced_date": "2025-08-01", "ended_date": "1999-08-31"}, "ended_date"),
+    ],
+)
+def test_pa4_a_wallet_begins_and_ends_after_the_chains_began(
+    operator: Client, days: dict[str, str], name: str
+) -> None:
+    form = {"partner": make_partner().pk, "chain": "BITTENSOR", "address": address(3), **days}
+    page = operator.post(reverse("admin:partners_wallet_add"), form)
+    what = name.replace("_", " ")
+    assert page.context["errors"] == [
+        [f"The {what} {days[name]} is before 2020-01-01, and no chain held here is that old. Correct it."]
+    ]
+    assert not Wallet.objects.exists()
+
+
 @pytest.mark.parametrize("table", ["partner", "agreement", "rule", "wallet", "payoutaddress"])
 def test_pa6_nobody_writes_a_history_of_his_own(table: str) -> None:
     partner = make_agreement(make_partner()).partner
