@@ -556,7 +556,7 @@ class WalletImportForm(ImportForm):
         file = self.cleaned_data["import_file"]
         if file.size > BYTES_MAX:
             raise ValidationError(
-                f"The file has {file.size:,} bytes; {BYTES_MAX:,} (5 MB) is the most. Split the list."
+                f"The file has {file.size:,} bytes; {BYTES_MAX:,} ({BYTES_MAX // 1024**2} MB) is the most. Split the list."
             )
         return file
 

@@ -241,7 +241,7 @@ class WalletFile(Format):
 
         :raises FileRefused: for what is no wallet list.
         """
-        sheet = read_sheet(content, known=COLUMNS)
+        sheet = read_sheet(content, known=COLUMNS, check_names=_columns)
         dataset = ListDataset(*sheet.rows, headers=_columns(sheet.names))
         dataset.sheet = sheet
         return dataset

@@ -104,7 +104,10 @@ def test_pa5_encodings_separators_and_line_ends_read_the_same(
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "protected by a password or in the old XLS"),
         (b",".join([b"c"] * 65) + b"\n1\n", "names 65 columns; 64 is the most"),
         (b"partner\n" + b"a\n" * 50_001, "more than 50,000 rows"),
-        (b"x" * (sheets.BYTES_MAX + 1), r"5,242,881 bytes; 5,242,880 \(5 MB\) is the most"),
+        (b"partner,notes\n" + b"a," * 150_001, "begins on line 2 has more than 300,000 characters"),
+        (b"partner,notes\n\n" + b'"a\n",' * 60_001, "begins on line 3 has more than 300,000 characters"),
+        (b"partner," * 1_500_000, "begins on line 1 has more than 300,000 characters"),
+        (b"x" * (sheets.BYTES_MAX + 1), r"12,582,913 bytes; 12,582,912 \(12 MB\) is the most"),
     ],
 )
 def test_pa5_what_is_no_list_is_refused_with_what_to_do(content: bytes, said: str) -> None:

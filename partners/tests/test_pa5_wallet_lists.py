@@ -528,8 +528,8 @@ def test_pa5_a_file_too_large_is_refused_before_it_is_read(
     operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("partners.wallet_lists.read_sheet", None)
-    page = upload(operator, "x" * (5 * 1024 * 1024 + 1))
-    assert "5 MB) is the most" in page.context["form"].errors["import_file"][0]
+    page = upload(operator, "x" * (12 * 1024 * 1024 + 1))
+    assert "12 MB) is the most" in page.context["form"].errors["import_file"][0]
 
 
 @pytest.mark.parametrize("form", ["0", "1"])
