@@ -45,6 +45,7 @@ from partners.sheets import BYTES_MAX, ROWS_MAX
 REASON_LENGTH_MAX = 500
 NETUID_MAX = 65_535
 ADDRESSES_MAX = 1_000
+WHY = "Say why, in a few words: it is kept beside the change."
 WHY_MONEY_MOVES = "Say why, in a few words: money changes hands by this, and the history must show it."
 
 
@@ -64,9 +65,7 @@ def _ask_why(form: forms.ModelForm) -> None:  # type: ignore[type-arg]
     """A new row explains itself; a change of one does not, so its reason must be given (PA6)."""
     if "reason" in form.fields and form.instance.pk is not None:
         form.fields["reason"].required = True
-        form.fields["reason"].error_messages["required"] = (
-            "Say why, in a few words: it is kept beside the change."
-        )
+        form.fields["reason"].error_messages["required"] = WHY
 
 
 def _shrink_notes(form: forms.BaseForm) -> None:
@@ -561,15 +560,22 @@ class WalletImportForm(ImportForm):
         return file
 
 
-class ManyWalletsForm(forms.Form):
-    """What switching many wallets on or off asks for."""
+class ExplainedForm(forms.Form):
+    """What is done only with a reason, as deleting."""
 
     reason = reason_field()
+    why = WHY
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["reason"].required = True
-        self.fields["reason"].error_messages["required"] = WHY_MONEY_MOVES
+        self.fields["reason"].error_messages["required"] = self.why
+
+
+class ManyWalletsForm(ExplainedForm):
+    """What switching many wallets on or off asks for."""
+
+    why = WHY_MONEY_MOVES
 
 
 class ReassignForm(ManyWalletsForm):

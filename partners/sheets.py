@@ -219,8 +219,8 @@ def _separator(text: str, known: set[str]) -> str:
 
     :raises FileRefused: when two would do.
     """
-    found = _LINE.match(text, 0, ROW_LENGTH_MAX)
-    first = found.group().rstrip("\r\n") if found else ""
+    line = _LINE.match(text, 0, ROW_LENGTH_MAX)
+    first = line.group().rstrip("\r\n") if line else ""
     named: dict[str, int] = {}
     for separator in _SEPARATORS:
         try:

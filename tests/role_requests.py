@@ -230,7 +230,9 @@ class Requests:
 
     def of_model(self, model: type[models.Model], step: str) -> Request:
         """Adding, changing or deleting, as its form would send it; a form that nobody is shown is sent anything."""
-        filled = self.forms.get((model, step), {"post": "yes", "notes": "x", "label": "x"})
+        filled = self.forms.get(
+            (model, step), {"post": "yes", "notes": "x", "label": "x", "reason": "Asked for"}
+        )
         return Request(self.url(model, step), lambda _: filled)
 
     def of_action(self, model: type[models.Model], name: str) -> Request:

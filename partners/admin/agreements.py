@@ -164,6 +164,7 @@ class AgreementTemplateAdmin(RecordedAdmin):
     form = forms.TemplateForm
     list_display = ("name", "terms", "finds_by", "description")
     search_fields = ("name", "description")
+    actions = ("delete_selected",)
     empty_title = "No templates"
     empty_text = "A template fills in a new agreement: its rate, what it covers and how it finds delegators."
 

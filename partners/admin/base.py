@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from django.contrib import messages
+from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import IntegrityError, OperationalError, transaction
-from django.http import HttpRequest, HttpResponse
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -194,6 +197,41 @@ class RecordedAdmin(CarefulAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Ask why before a row that may go is deleted."""
+        form = forms.ExplainedForm(request.POST if request.method == "POST" else None)
+        with self._deleting(request, form):
+            response: HttpResponse = super().delete_view(
+                request, object_id, {**(extra_context or {}), "reason_form": form}
+            )
+        return response
+
+    @admin.action(permissions=["delete"], description="Delete selected %(verbose_name_plural)s")
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Delete as Django does, with a reason; for `actions` of an admin that deletes."""
+        is_confirmed = "post" in request.POST
+        form = forms.ExplainedForm(
+            request.POST if is_confirmed else None, initial={"reason": reason_of(request)}
+        )
+        with self._deleting(request, form):
+            response: TemplateResponse | None = delete_selected(self, request, queryset)
+        if response is not None and response.context_data is not None:
+            response.context_data["reason_form"] = form
+        return response
+
+    @contextmanager
+    def _deleting(self, request: HttpRequest, form: forms.ExplainedForm) -> Iterator[None]:
+        """Have what is deleted inside recorded with the form's reason; without one nothing is confirmed."""
+        if not form.is_valid():
+            # Whatever is posted is a confirmation to Django.
+            request.POST = QueryDict()
+        with services.recorded(
+            actor=request.user, reason=form.cleaned_data["reason"] if form.is_valid() else ""
+        ):
+            yield
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

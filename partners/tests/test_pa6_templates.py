@@ -63,13 +63,44 @@ def test_pa6_who_changes_a_template_says_why_and_is_shown(operator: Client) -> N
 def test_pa6_a_removed_template_stays_in_the_history(operator: Client) -> None:
     template = AgreementTemplate.objects.get(name=NAMED)
     url = reverse("admin:partners_agreementtemplate_delete", args=[template.pk])
-    operator.post(url, {"post": "yes"})
+    assert 'name="reason"' in operator.get(url).content.decode()
+    operator.post(url, {"post": "yes", "reason": "because nobody asks for it"})
+    assert changes() == [("delete", NAMED, "olga", "because nobody asks for it")]
     removed = Change.objects.get(kind="AGREEMENTTEMPLATE", what="delete")
     assert (removed.object_name, removed.values["rate_bps"]) == (NAMED, 3_300)
     assert removed.request_id
     assert removed.user_id
     assert check_history().ok
     assert NAMED in operator.get(reverse("admin:partners_change_changelist")).content.decode()
+
+
+@pytest.mark.parametrize(("reason", "said"), [("", "Say why"), ("a\u202eb", "U+202E"), ("x" * 501, "500")])
+def test_pa6_no_template_is_removed_without_a_reason_that_can_be_kept(
+    operator: Client, reason: str, said: str
+) -> None:
+    template = AgreementTemplate.objects.get(name=NAMED)
+    url = reverse("admin:partners_agreementtemplate_delete", args=[template.pk])
+    page = operator.post(url, {"post": "yes", "reason": reason})
+    assert said in page.content.decode()
+    assert reason in page.content.decode()
+    assert operator.post(url).status_code == 200
+    assert AgreementTemplate.objects.count() == 2
+
+
+def test_pa6_many_templates_are_removed_with_one_reason(operator: Client) -> None:
+    keys = [str(pk) for pk in AgreementTemplate.objects.values_list("pk", flat=True)]
+    url = reverse("admin:partners_agreementtemplate_changelist")
+    chosen = {"action": "delete_selected", "_selected_action": keys}
+    asked = operator.post(url, chosen | {"index": "0", "reason": "because all are old"}).content.decode()
+    assert 'value="because all are old"' in asked
+    refused_page = operator.post(url, chosen | {"post": "yes", "reason": ""}).content.decode()
+    assert "Say why" in refused_page
+    assert all(f'name="_selected_action" value="{pk}"' in refused_page for pk in keys)
+    assert AgreementTemplate.objects.count() == 2
+    operator.post(url, chosen | {"post": "yes", "reason": "because all are old"})
+    assert not AgreementTemplate.objects.exists()
+    assert {(what, why) for what, _, _, why in changes()} == {("delete", "because all are old")}
+    assert check_history().ok
 
 
 def test_pa6_a_page_of_a_template_that_did_not_know_of_a_change_saves_nothing(operator: Client) -> None:
