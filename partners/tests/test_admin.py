@@ -11,7 +11,9 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from partners.admin.wallet_changes import name_selection
@@ -337,6 +339,24 @@ def test_lists_take_few_queries_however_long(page: str, db: None, django_assert_
     client = sign_in(make_user(superuser=True))
     with django_assert_max_num_queries(20):
         assert client.get(reverse(page)).status_code == 200
+
+
+@pytest.mark.parametrize("model", ["wallet", "rule"])
+def test_a_list_of_many_takes_as_many_queries_as_one_of_few(model: str, db: None) -> None:
+    client = sign_in(make_user("operator"))
+    url, asked = reverse(f"admin:partners_{model}_changelist"), {}
+    client.get(url)
+    for count in (2, 300):
+        for number in range(Partner.objects.count(), count):
+            partner = make_partner(f"P{number}", f"p{number}")
+            make_agreement(partner)
+            make_wallet(partner, number)
+        for query in ({}, {"q": "P1"}):
+            with CaptureQueriesContext(connection) as queries:
+                page = client.get(url, query)
+            asked.setdefault(str(query), []).append(len(queries))
+        assert page.context["cl"].full_result_count == count
+    assert all(few == many for few, many in asked.values()), asked
 
 
 @pytest.mark.parametrize("group", ["viewer", "approver"])
