@@ -54,11 +54,21 @@ class PartnerAdmin(AgreementSaving, RecordedAdmin):
         found = Wallet.objects.filter(partner=OuterRef("pk"), is_active=True).order_by().values("partner")
         rules = Rule.objects.filter(agreement__partner=OuterRef("pk"), is_active=True)
         partners: QuerySet[Partner] = super().get_queryset(request)
+        if request.resolver_match is not None and request.resolver_match.view_name == "admin:autocomplete":
+            # A field where a partner is chosen shows their names alone.
+            return partners
         return partners.annotate(
             bps_now=Subquery(in_force.values("rate_bps")[:1]),
             wallets_now=Subquery(found.annotate(count=Count("*")).values("count")),
             has_rule=Exists(rules.filter(agreement__effective__contains=timezone.now())),
         )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search in plain rows: what the list counts for each is worked out for those of the page alone."""
+        found, _ = super().get_search_results(request, Partner.objects.order_by(), search_term)
+        return (queryset.filter(pk__in=found.values("pk")) if search_term else queryset), False
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return without_reason(self, request, obj, super().get_fieldsets(request, obj))

@@ -341,10 +341,26 @@ def test_lists_take_few_queries_however_long(page: str, db: None, django_assert_
         assert client.get(reverse(page)).status_code == 200
 
 
+def test_choosing_a_partner_counts_nothing_of_them(db: None) -> None:
+    make_wallet(make_partner())
+    client = sign_in(make_user("operator"))
+    field = {"app_label": "partners", "model_name": "wallet", "field_name": "partner"}
+    for term, found in (("", ["Creative Builds"]), ("creative", ["Creative Builds"]), ("nobody", [])):
+        with CaptureQueriesContext(connection) as asked:
+            answer = client.get(reverse("admin:autocomplete"), field | {"term": term}).json()
+        assert [one["text"] for one in answer["results"]] == found
+        assert not any("partners_wallet" in query["sql"] for query in asked)
+    listed = client.get(reverse("admin:partners_partner_changelist"), {"q": "creative"})
+    assert [(row.name, row.wallets_now) for row in listed.context["cl"].result_list] == [
+        ("Creative Builds", 1)
+    ]
+
+
 @pytest.mark.parametrize("model", ["wallet", "rule"])
 def test_a_list_of_many_takes_as_many_queries_as_one_of_few(model: str, db: None) -> None:
     client = sign_in(make_user("operator"))
-    url, asked = reverse(f"admin:partners_{model}_changelist"), {}
+    url = reverse(f"admin:partners_{model}_changelist")
+    asked: dict[str, list[int]] = {}
     client.get(url)
     for count in (2, 300):
         for number in range(Partner.objects.count(), count):

@@ -1,4 +1,4 @@
-"""The lists of 100,000 wallets and 10,000 rules, a search in them, the choice of a partner and a long file, against the same
+"""The lists of 100,000 wallets and 10,000 rules, a search in them and the choice of a partner, against the same
 with few rows. Stops when anything takes another number of queries than it does with few."""
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ def pages() -> dict[str, str]:
         "first page of the rules": rules,
         "last page of the rules": f"{rules}?p={last_page(Rule.objects.count())}",
         "a search for a word in the rules": f"{rules}?q=app",
+        "a search for a partner": f"{reverse('admin:partners_partner_changelist')}?q=maker",
         "the choice of a partner": choice,
         "the choice of a partner by name": f"{choice}maker",
     }
