@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from openpyxl import Workbook
 
+from partners.sheets import BYTES_MAX
 from partners.tests.factories import address
 
 HEADERS = ["partner", "chain", "address", "introduced_date", "is_active", "notes"]
@@ -289,7 +290,7 @@ KINDS: tuple[Callable[[random.Random], bytes], ...] = (
     lambda chance: chance.choice(
         (b"%PDF-1.4\n", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"<html><table>", b"{}", b"[]")
     ),
-    lambda chance: TEXT.encode() * chance.randrange(6_000, 7_000),
+    lambda chance: TEXT.encode() * (BYTES_MAX // len(TEXT) + chance.randrange(1, 1_000)),
     lambda chance: ("\n" * chance.randrange(1, 9)).encode(),
 )
 
