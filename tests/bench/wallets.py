@@ -101,7 +101,7 @@ def write(partner: Partner, block: int) -> None:
 def rows(partner: Partner, block: int, note: str = "note") -> list[list[str]]:
     """A list as an export writes it."""
     listed = [
-        [partner.slug, "BITTENSOR", address, DAY, "true", f"{note} {number}"]
+        [partner.slug, "BITTENSOR", address, DAY, "", "true", f"{note} {number}"]
         for number, address in enumerate(addresses(block))
     ]
     return [list(COLUMNS), *listed]
