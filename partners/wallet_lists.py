@@ -430,7 +430,7 @@ class WalletResource(resources.ModelResource):
         elif wallet._state.adding or fields:
             self._put.append(terms.as_row())
             if was_active or terms.former:
-                self._dated[str(wallet.pk)] = [*fields, "former"]
+                self._dated[str(wallet.pk)] = fields
 
     def read_change(self, dataset: Any) -> tuple[BookChange, ListResult]:
         """Read a list for what it would change of the rule book; nothing is written.

@@ -133,6 +133,12 @@ def apply(change: BookChange, rules: Rules) -> dict[str, list[dict[str, Any]]]:
     return changed
 
 
+# Of a wallet that changed hands these are one answer: whose it was on which day.
+_WHOSE = ["partner", "introduced_date", "ended_date", "former"]
+
+
 def _patched(held: dict[str, Any], new: dict[str, Any], fields: list[str]) -> dict[str, Any]:
+    if "former" in new:
+        fields = [*fields, *_WHOSE]
     kept = {name: value for name, value in held.items() if name not in fields}
     return kept | {name: new[name] for name in fields if name in new}

@@ -17,12 +17,13 @@ from ledger.audit import check_ledger
 from ledger.models import DelegatorTake, Period
 from ledger.services import attribute_yields, close_due_days
 from ledger.tests.factories import NOW, START, key, make_blocks, make_partner, make_positions, make_yield
+from ledger.what_if import compare
 from partners import services
 from partners.admin.wallet_changes import _would_change
 from partners.matching import former_of
 from partners.models import Agreement, Partner, Wallet
 from partners.wallet_lists import WalletResource
-from partners.what_if import apply
+from partners.what_if import BookChange, apply, difference
 
 ANN, BOB = key("ann"), key("bob")
 ONE, TWO, THREE = date(2025, 1, 1), date(2025, 1, 2), date(2025, 1, 3)
@@ -113,6 +114,35 @@ def test_pa1_who_switches_a_wallet_off_takes_nothing_from_who_had_it_before(alph
     services.deactivate_wallets(actor=None, wallet_ids=[ann().pk], reason="left")
     assert apply(change, before)["wallets"] == services.rules_now()["wallets"]
     assert takes() == {("01", "alpha"): 1_000, ("02", ""): 500}
+
+
+def tried(change: BookChange) -> dict[tuple[str, str], tuple[int, int]]:
+    """Take of the closed days by partner, as it is and with a change."""
+    names = dict(Partner.objects.values_list("pk", "slug"))
+    periods = list(Period.objects.order_by("key"))
+    return {
+        (row.period[-2:], names[row.partner_id]): (row.take_before, row.take_after)
+        for compared in compare(periods, change)
+        for row in compared.rows
+    }
+
+
+@pytest.mark.django_db
+def test_pa9_what_the_present_partner_does_is_tried_as_theirs_on_days_that_closed_before_they_had_it(
+    alpha: Agreement,
+) -> None:
+    takes()
+    give("beta", THREE)
+    off = _would_change("deactivate", [ann().pk], {})
+    assert tried(off) == {("01", "alpha"): (1_000, 1_000), ("02", "alpha"): (500, 500)}
+    before = services.rules_now()
+    Wallet.objects.filter(address=ANN).update(introduced_date=TWO)
+    earlier = difference(before, services.rules_now())
+    assert tried(earlier) == {
+        ("01", "alpha"): (1_000, 1_000),
+        ("02", "alpha"): (500, 0),
+        ("02", "beta"): (0, 500),
+    }
 
 
 @pytest.mark.django_db
