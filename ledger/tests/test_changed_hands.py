@@ -161,11 +161,11 @@ def test_pa1_who_had_a_wallet_that_ended_gets_nothing_after_it_by_a_later_border
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("field", ["address", "chain"])
-def test_pa4_a_wallet_keeps_its_address(alpha: Agreement, field: str) -> None:
+@pytest.mark.parametrize(("field", "value"), [("address", "5X"), ("chain", "SOLANA"), ("id", 99_999)])
+def test_pa4_a_wallet_keeps_its_address_and_number(alpha: Agreement, field: str, value: object) -> None:
     """Another address is another wallet: else what the old one earned on days that are not closed would be nobody's."""
     with pytest.raises(IntegrityError, match="a wallet keeps its address"), transaction.atomic():
-        Wallet.objects.filter(address=ANN).update(**{field: "SOLANA"})
+        Wallet.objects.filter(address=ANN).update(**{field: value})
 
 
 @pytest.mark.django_db

@@ -1,11 +1,11 @@
-"""A wallet keeps its address, an agreement its partner, a rule its agreement: another one is another row."""
+"""A wallet keeps its address, an agreement its partner, a rule its agreement, and each its number: another is another row."""
 
 from django.db import migrations
 
 KEPT = {
-    "partners_wallet": ("address, chain", "a wallet keeps its address: end it and add the other one"),
-    "partners_agreement": ("partner_id", "an agreement keeps its partner: end it and make another"),
-    "partners_rule": ("agreement_id", "a rule keeps its agreement: switch it off and add it to the other"),
+    "partners_wallet": ("id, address, chain", "a wallet keeps its address: end it and add the other one"),
+    "partners_agreement": ("id, partner_id", "an agreement keeps its partner: end it and make another"),
+    "partners_rule": ("id, agreement_id", "a rule keeps its agreement: switch it off and add it to the other"),
 }
 
 STAYS = """
