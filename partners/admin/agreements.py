@@ -303,6 +303,10 @@ class RuleAdmin(OwnSides, RecordedAdmin):
         kept = ("agreement",) if obj is not None else ()
         return (*super().get_readonly_fields(request, obj), *kept)
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        # Django puts last what cannot be typed.
+        return sorted(super().get_fields(request, obj), key=lambda name: name != "agreement")
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return without_reason(self, request, obj, super().get_fieldsets(request, obj))
 
