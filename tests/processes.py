@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -86,6 +87,41 @@ def home_of_processes() -> Iterator[Path]:
         kill_processes_of(home)
         eventually(lambda: not processes_of(home))
         shutil.rmtree(home, ignore_errors=True)
+
+
+class Site:
+    """A served site in a process of its own."""
+
+    def __init__(self, home: Path, **changes: str) -> None:
+        self.home = home
+        self.said: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "serve", "--port", "0"],
+            env=environment(home, **changes),
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def wait_for_url(self) -> str:
+        """Return the address once the site answers there."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line)
+            if found := re.search(r"http://\S+/", line):
+                return found[0]
+        raise AssertionError("the site ended before it answered")
+
+    def wait_for_end(self) -> tuple[int, str]:
+        """Return the status it ended with and what it said since it answered."""
+        said, _ = self.process.communicate(timeout=60)
+        return self.process.returncode, said
+
+    def is_gone(self) -> bool:
+        """Say whether nothing of it is left, within a minute."""
+        return eventually(lambda: not processes_of(self.home))
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -22,8 +20,7 @@ from rakeback.embedded.users import release
 from rakeback.management.commands.serve import Command
 from rakeback.supervisor import CannotServe, Program, Supervisor, open_port
 from tests.processes import (
-    PROJECT,
-    environment,
+    Site,
     eventually,
     home_of_processes,
     manage,
@@ -36,38 +33,6 @@ from tests.processes import (
 def home() -> Iterator[Path]:
     with home_of_processes() as folder:
         yield folder
-
-
-class Site:
-    """A served site in a process of its own."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.said: list[str] = []
-        self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", "--port", "0"],
-            env=environment(home),
-            cwd=PROJECT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def wait_for_url(self) -> str:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.said.append(line)
-            if found := re.search(r"http://\S+/", line):
-                return found[0]
-        raise AssertionError("the site ended before it answered")
-
-    def wait_for_end(self) -> tuple[int, str]:
-        said, _ = self.process.communicate(timeout=60)
-        return self.process.returncode, said
-
-    def is_gone(self) -> bool:
-        return eventually(lambda: not processes_of(self.home))
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""``python -m tests.bench [chain|ledger|pages|api|wallets|lists …]``: one JSON object a line.
+"""``python -m tests.bench [chain|ledger|pages|api|wallets|uploads|lists …]``: one JSON object a line.
 
 ``value`` is ours and ``baseline`` the other way of doing the same, both in ``unit``; ``ratio`` is how many times faster
 (or, for rates, more) ours is. Absolute figures depend on the machine, ratios much less.
@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 
-GROUPS = ("chain", "ledger", "pages", "api", "wallets", "lists")
+GROUPS = ("chain", "ledger", "pages", "api", "wallets", "uploads", "lists")
 
 
 def median_seconds(work: Callable[[], object], *, runs: int = 5) -> float:

@@ -1,10 +1,9 @@
-"""Lists of 50,000 wallets from upload to confirmation, against the service that writes as many without a file; malformed
-ones, against the page alone; and the list of 150,000 wallets, against the same page with the demonstration's few."""
+"""Lists of 50,000 wallets from upload to confirmation, against the service that writes as many without a file;
+and the list of 150,000 wallets, against the same page with the demonstration's few."""
 
 from __future__ import annotations
 
 import io
-import resource
 import time
 from collections.abc import Callable
 from datetime import date
@@ -20,7 +19,6 @@ from openpyxl import Workbook
 from chain.addresses import encode_address
 from partners.models import Partner, Wallet
 from partners.services import add_wallets
-from partners.tests import malformed
 from partners.wallet_lists import COLUMNS
 from tests.bench.__main__ import median_seconds, report
 
@@ -34,7 +32,6 @@ def run() -> None:
     client.force_login(User.objects.get(username="olivia"))
     page = reverse("admin:partners_wallet_changelist")
     few = median_seconds(partial(client.get, page), runs=10)
-    refuse_malformed(client)
     partner = Partner.objects.order_by("pk")[0]
     baseline = seconds(lambda: write(partner, 3))
     for first, name, content in ((1, "CSV", as_csv(partner, 1)), (2, "XLSX", as_xlsx(partner, 2))):
@@ -55,21 +52,6 @@ def run() -> None:
         cursor.execute("ANALYZE partners_wallet")
     many = median_seconds(partial(client.get, page), runs=10)
     report(f"list of {Wallet.objects.count():,} wallets, against that of a few", many, "s", few)
-
-
-def refuse_malformed(client: Client) -> None:
-    """Upload the corpus of the tests to the import page, against opening that page as many times."""
-    lists = [malformed.as_csv(list(malformed.mutated_rows(seed=20, count=10_000))).encode()]
-    lists += malformed.malformed_files(seed=21, count=500)
-    page = reverse("admin:partners_wallet_import")
-    opened = seconds(lambda: [client.get(page) for _ in lists])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    taken = seconds(lambda: [preview(client, content) for content in lists])
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    report(
-        "a list of 10,000 malformed rows and 500 malformed lists, against the page alone", taken, "s", opened
-    )
-    report("memory that these took at their peak, against the most allowed", grown / 1024, "MB", 256)
 
 
 def preview(client: Client, content: bytes) -> str:
