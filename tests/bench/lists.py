@@ -55,6 +55,7 @@ def pages() -> dict[str, str]:
         "first page of the rules": rules,
         "last page of the rules": f"{rules}?p={last_page(Rule.objects.count())}",
         "a search for a word in the rules": f"{rules}?q=app",
+        "first page of the partners": reverse("admin:partners_partner_changelist"),
         "a search for a partner": f"{reverse('admin:partners_partner_changelist')}?q=maker",
         "the choice of a partner": choice,
         "the choice of a partner by name": f"{choice}maker",
