@@ -9,20 +9,20 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from django.db import connection
 from django.db.backends.postgresql.psycopg_any import NumericRange
 from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from chain.fields import RaoField
-from chain.models import Asset, Block, Conversion, Position, StakeEvent, StakeKind, StakerReward, Yield
-from chain.pools.shares import Share
+from chain.models import Asset, Block, Conversion, StakeEvent, StakeKind, StakerReward, Yield
 from chain.splitting import CannotSplit
 from chain.stake.causes import Cause
 from chain.units import BLOCK_MAX
 from ledger.attribution import RULESET, Earned, Part, Wallets
 from ledger.calculation import Handover, MonthSoFar, OpenLot, Sale, held_by, pools_before
 from ledger.models import Attribution, CommissionLine, NamedTake, PartnerTake
-from ledger.shares import Holding, PoolTable, Row, Shares
+from ledger.shares import OPEN, Holding, PoolTable, Shares
 from partners.matching import RuleBook
 
 
@@ -54,11 +54,16 @@ class Holders:
             self._last = pool, PoolTable(self._read(*pool))
         return self._last[1].at(block)
 
-    def _read(self, hotkey: str, netuid: int) -> Iterator[Row]:
-        rows = Position.objects.filter(hotkey=hotkey, netuid=netuid, blocks__overlap=self._range).order_by()
-        values = rows.values_list("coldkey", "share", "share_exponent", "blocks")
-        for coldkey, bits, exponent, blocks in values.iterator(chunk_size=5_000):
-            yield Row(coldkey, Share(bits, exponent), blocks.lower or 0, blocks.upper)
+    def _read(self, hotkey: str, netuid: int) -> Iterator[tuple[str, int, int | None, int, int]]:
+        # Without models and their fields: they take three times as long, and there are millions.
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT coldkey, share, share_exponent, coalesce(lower(blocks), 0), coalesce(upper(blocks), %s)"
+                " FROM chain_position WHERE hotkey = %s AND netuid = %s AND blocks && %s",
+                [OPEN, hotkey, netuid, self._range],
+            )
+            for coldkey, bits, exponent, since, until in cursor:
+                yield coldkey, int(bits), exponent, since, until
 
 
 def holding_of(source: Yield, holders: Holders | None = None) -> Holding:

@@ -12,6 +12,8 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,29 +88,31 @@ class Shares:
         return cls(Coldkeys([name for name, _ in ordered], np.arange(len(ordered))), amounts)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A coldkey's share of a pool in the states after blocks `[since, until)`."""
+class Row(NamedTuple):
+    """A coldkey's share of a pool (:class:`chain.pools.shares.Share`) in the states after blocks `[since, until)`."""
 
     coldkey: str
-    share: Share
+    bits: int
+    exponent: int | None
     since: int
-    until: int | None = None
+    until: int = OPEN
 
 
 class PoolTable:
     """Who held one pool over some blocks, and how much. No coldkey has two rows at one block."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
-        ordered = sorted(rows, key=lambda row: (row.coldkey, row.since))
-        self.names = sorted({row.coldkey for row in ordered})
+    def __init__(self, rows: Iterable[Row | tuple[str, int, int | None, int, int]]) -> None:
+        """Take the rows in any order, as `Row` or as plain tuples of the same fields: a day has millions."""
+        ordered = sorted(rows, key=itemgetter(0))
+        columns: Iterable[Any] = zip(*ordered, strict=True) if ordered else [()] * 5
+        coldkeys, self._bits, self._exponents, since, until = columns
+        self.names = list(dict.fromkeys(coldkeys))
         place = {name: number for number, name in enumerate(self.names)}
-        self._shares = [row.share for row in ordered]
-        self._who = np.array([place[row.coldkey] for row in ordered], np.int64)
-        self._since = np.array([row.since for row in ordered], np.int64)
-        self._until = np.array([OPEN if row.until is None else row.until for row in ordered], np.int64)
+        self._who = np.array([place[name] for name in coldkeys], np.int64)
+        self._since, self._until = np.array(since, np.int64), np.array(until, np.int64)
         self._borders = np.unique(np.concatenate([self._since, self._until]))
-        self._is_safe = np.array([share.exponent is not None for share in self._shares], bool)
+        self._is_safe = np.array([exponent is not None for exponent in self._exponents], bool)
+        self._coldkeys = Coldkeys(self.names, np.empty(0, np.int64))
         self._held: tuple[int, Holding] | None = None
 
     def at(self, block: int) -> Holding:
@@ -122,18 +126,25 @@ class PoolTable:
             numbers = self.as_safe_floats if is_safe else self._as_bits
             whole = numbers.sum_of(there)
             rows = rows[numbers.has_weight[rows]]
-            self._held = version, Holding(self, self._who[rows], rows, numbers, whole, is_safe=is_safe)
+            # Shares change more often than who has one; the same people stay the same object, with what is known of them.
+            if not np.array_equal(who := self._who[rows], self._coldkeys.who):
+                self._coldkeys = Coldkeys(self.names, who)
+            self._held = version, Holding(self, self._coldkeys, rows, numbers, whole, is_safe=is_safe)
         return self._held[1]
 
     @cached_property
     def _as_bits(self) -> Numbers:
         # Rows of SafeFloats are never among those that are read by their bits.
-        return Numbers([share.bits if share.exponent is None else 0 for share in self._shares])
+        return Numbers(
+            [0 if is_safe else bits for bits, is_safe in zip(self._bits, self._is_safe.tolist(), strict=True)]
+        )
 
     @cached_property
     def as_safe_floats(self) -> Numbers:
         """The shares of all rows as the chain reads them where one of them is a SafeFloat."""
-        return Numbers(*scaled([share.as_safe_float() for share in self._shares]))
+        return Numbers(
+            *scaled([Share(*of).as_safe_float() for of in zip(self._bits, self._exponents, strict=True)])
+        )
 
 
 class Numbers:
@@ -143,7 +154,7 @@ class Numbers:
         self.integers = integers
         self.exponent = exponent
         self.has_weight = np.fromiter(map(bool, integers), bool, len(integers))
-        self.fits_doubles = max(map(int.bit_length, integers), default=0) < _DOUBLE_BITS
+        self.fits_doubles = max(integers, default=0).bit_length() < _DOUBLE_BITS
         self.floats: Floats = np.array(integers if self.fits_doubles else [], np.float64)
         self._there: NDArray[np.bool_] = np.zeros(len(integers), bool)
         self._sum = 0
@@ -156,13 +167,13 @@ class Numbers:
         return self._sum
 
 
-class Holding(Coldkeys):
+class Holding:
     """Who held a pool while nobody's share changed; the i-th held the weight of the table's row ``rows[i]``."""
 
     def __init__(
-        self, table: PoolTable, who: Ints, rows: Ints, numbers: Numbers, whole: int, *, is_safe: bool
+        self, table: PoolTable, coldkeys: Coldkeys, rows: Ints, numbers: Numbers, whole: int, *, is_safe: bool
     ) -> None:
-        super().__init__(table.names, who)
+        self.coldkeys = coldkeys
         self.whole = whole
         self._table = table
         self._rows = rows
@@ -170,10 +181,13 @@ class Holding(Coldkeys):
         self._is_safe = is_safe
         self._floats: Floats = numbers.floats[rows] if numbers.fits_doubles else np.empty(0)
 
+    def __len__(self) -> int:
+        return len(self.coldkeys)
+
     def weights(self) -> list[tuple[str, int]]:
         """Give (coldkey, weight), sorted by coldkey."""
         integers = self._numbers.integers
-        return list(zip(self, [integers[row] for row in self._rows.tolist()], strict=True))
+        return list(zip(self.coldkeys, [integers[row] for row in self._rows.tolist()], strict=True))
 
     def adds_up(self, denominator: Share) -> bool:
         """Say whether this is all of a pool (:func:`chain.pools.shares.adds_up`)."""
@@ -208,7 +222,7 @@ class Holding(Coldkeys):
             raise AssertionError(f"{rest} rao are left of {take_rao} over {len(amounts)} holders")
         if rest:
             amounts[self._largest] += rest
-        return Shares(self, amounts)
+        return Shares(self.coldkeys, amounts)
 
     def _floors(self, take_rao: int) -> Ints:
         if not take_rao:

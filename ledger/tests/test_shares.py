@@ -17,7 +17,7 @@ from chain.pools import safe_float
 from chain.pools.shares import Share, adds_up, weights
 from chain.splitting import CannotSplit, split
 from ledger.attribution import Earned, Held, Part, Pool, PoolTakes, Won, claims_on, split_over_claims
-from ledger.shares import AMOUNT_MAX, ESTIMATED_MAX, PoolTable, Row, Shares, floors
+from ledger.shares import AMOUNT_MAX, ESTIMATED_MAX, OPEN, PoolTable, Row, Shares, floors
 from partners.lots import Change, Leg, LotBook, TaggedStake
 from partners.matching import AgreementTerms, Delegation, RuleBook, RuleTerms, WalletTerms, Winner
 from partners.rates import Basis
@@ -34,7 +34,7 @@ TAKES = st.integers(0, 10**15) | st.integers(0, 3) | st.integers(ESTIMATED_MAX -
 
 
 def table_of(shares: Iterable[Share]) -> PoolTable:
-    return PoolTable(Row(f"w{number:03d}", share, 0) for number, share in enumerate(shares))
+    return PoolTable(Row(f"w{number:03d}", *share, 0) for number, share in enumerate(shares))
 
 
 def plain(shares: dict[str, Share], take: int) -> list[tuple[str, int]]:
@@ -108,18 +108,14 @@ def histories(draw: st.DrawFn) -> list[Row]:
     rows = []
     for name in "abcdefgh":
         borders = sorted(draw(st.sets(st.integers(0, 30), min_size=1, max_size=5)))
-        for since, until in zip(borders, [*borders[1:], None], strict=True):
+        for since, until in zip(borders, [*borders[1:], OPEN], strict=True):
             if draw(st.booleans()):
-                rows.append(Row(name, draw(BITS | SAFE), since, until))
+                rows.append(Row(name, *draw(BITS | SAFE), since, until))
     return rows
 
 
 def held(rows: Iterable[Row], block: int) -> dict[str, Share]:
-    return {
-        row.coldkey: row.share
-        for row in rows
-        if row.since <= block and (row.until is None or block < row.until)
-    }
+    return {row.coldkey: Share(row.bits, row.exponent) for row in rows if row.since <= block < row.until}
 
 
 @settings(max_examples=200, deadline=None)

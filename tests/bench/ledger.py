@@ -11,9 +11,8 @@ import time
 
 import numpy as np
 
-from chain.pools.shares import Share
 from ledger.queries import explain_block
-from ledger.shares import PoolTable, Row
+from ledger.shares import OPEN, PoolTable, Row
 from tests.bench.__main__ import report
 
 DELEGATORS, POOLS, EPOCHS, BLOCKS_PER_EPOCH = 20_000, 128, 20, 360
@@ -40,9 +39,9 @@ def pool(chance: random.Random, names: list[str]) -> PoolTable:
     rows = []
     for name in names:
         border = changed.get(name)
-        rows.append(Row(name, Share(chance.getrandbits(100) + 1), 0, border))
+        rows.append(Row(name, chance.getrandbits(100) + 1, None, 0, OPEN if border is None else border))
         if border is not None:
-            rows.append(Row(name, Share(chance.getrandbits(100) + 1), border))
+            rows.append(Row(name, chance.getrandbits(100) + 1, None, border))
     return PoolTable(rows)
 
 
