@@ -150,6 +150,21 @@ def split_over_claims(amount: int, claims: Sequence[Claim]) -> list[tuple[Claim,
     ]
 
 
+class RolledUp(NamedTuple):
+    """What delegators of one partner, 0 for nobody's, earned of one pool: the i-th of `coldkeys` the i-th of `takes`.
+
+    Sorted by coldkey; nobody is there twice, or who earned nothing.
+    """
+
+    partner_id: int
+    coldkeys: list[str]
+    takes: Ints
+
+    def rows(self) -> Iterator[tuple[str, int]]:
+        """Give (coldkey, take)."""
+        return zip(self.coldkeys, self.takes.tolist(), strict=True)
+
+
 class PoolTakes:
     """Adds up what one pool's epochs earned, and who won it. Give it the epochs in order of their blocks, then `end` it."""
 
@@ -160,7 +175,8 @@ class PoolTakes:
         self._pool = pool
         self._book = book
         self._stake = stake
-        self._takes: dict[tuple[str, int], int] = defaultdict(int)  # coldkey, group
+        # What was earned, by group and place among these names: of each that the pool's epochs came with.
+        self._kept: list[tuple[Sequence[str], Ints]] = []
         self._total_rao = 0
         self._blocks = [0]
         # One of each agreement that wins something, our own first; groups are places in it.
@@ -168,14 +184,27 @@ class PoolTakes:
         self._group_of: dict[int, int] = {}
         self._begin(())
 
-    def roll_ups(self) -> Iterator[tuple[str, int, int]]:
-        """Give (coldkey, partner, take) of each delegator in order, 0 for nobody's; who earned nothing is left out."""
-        sums: dict[tuple[str, int], int] = defaultdict(int)
-        partners = [winner.partner_id if winner else 0 for winner in self._winners]
-        for (coldkey, group), amount in self._takes.items():
-            sums[coldkey, partners[group]] += amount
-        for (coldkey, partner), amount in sorted(sums.items()):
-            yield coldkey, partner, amount
+    def roll_ups(self) -> list[RolledUp]:
+        """Sum what was earned by partner, nobody first; whose delegators earned nothing is left out."""
+        groups: dict[int, list[int]] = defaultdict(list)
+        for group, winner in enumerate(self._winners):
+            groups[winner.partner_id if winner else 0].append(group)
+        found = [RolledUp(partner, *self._sum_of(of)) for partner, of in sorted(groups.items())]
+        return [rolled for rolled in found if rolled.coldkeys]
+
+    def _sum_of(self, groups: list[int]) -> tuple[list[str], Ints]:
+        """Sum up what was earned in some groups, by coldkey."""
+        sums: dict[str, int] = {}
+        for names, takes in self._kept:
+            # A group that was won later has no row in what was kept before.
+            earned = takes[[group for group in groups if group < len(takes)]].sum(axis=0)
+            places = np.flatnonzero(earned)
+            coldkeys = [names[place] for place in places.tolist()]
+            if len(self._kept) == 1:
+                return coldkeys, earned[places]
+            for coldkey, amount in zip(coldkeys, earned[places].tolist(), strict=True):
+                sums[coldkey] = sums.get(coldkey, 0) + amount
+        return sorted(sums), np.array([sums[coldkey] for coldkey in sorted(sums)], np.int64)
 
     def add(self, source: Earned) -> list[Part]:
         """Group the shares of one yield by winning agreement; our own part first.
@@ -208,10 +237,10 @@ class PoolTakes:
     def end(self) -> None:
         """Finish what belongs to all epochs."""
         self._keep_names()
-        for (coldkey, group), amount in self._takes.items():
-            winner = self._winners[group]
+        for group, winner in enumerate(self._winners):
             if winner is not None and winner.names_wallets:
-                self.wallets[winner.agreement_id].takes[coldkey] = amount
+                coldkeys, takes = self._sum_of([group])
+                self.wallets[winner.agreement_id].takes |= zip(coldkeys, takes.tolist(), strict=True)
 
     # --- what is asked again only when something of it changed ----------------------------------------------
 
@@ -219,8 +248,8 @@ class PoolTakes:
         """Keep what is known of the coldkeys, by name."""
         self._flush()
         self._close(np.flatnonzero(self._since))
-        for group, place in np.argwhere(self._sums).tolist():
-            self._takes[self._names[place], group] += int(self._sums[group, place])
+        if self._names:
+            self._kept.append((self._names, self._sums))
 
     def _begin(self, names: Sequence[str]) -> None:
         """Begin with these coldkeys, of whom nothing is known yet."""

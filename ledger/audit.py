@@ -30,6 +30,7 @@ from ledger.models import (
     PartnerTake,
     Period,
     Posting,
+    RollUp,
 )
 from ledger.readiness import follows, unbalanced_entries
 from ledger.services.closing import calculate_blocks, legs_of
@@ -178,17 +179,7 @@ def _rows_of(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, R
             for part in source_parts
         },
     )
-    roll_ups = DelegatorTake.objects.filter(period=period).values_list(
-        "hotkey", "netuid", "side", "coldkey", "partner_id", "take_rao"
-    )
-    yield (
-        "delegator takes",
-        set(roll_ups),
-        {
-            (key.hotkey, key.netuid, key.side, key.coldkey, key.partner_id or None, amount)
-            for key, amount in result.roll_up_rows()
-        },
-    )
+    yield from _delegator_takes(period, result)
     named = NamedTake.objects.filter(period=period).values_list(
         "hotkey", "netuid", "side", "agreement_id", "wallet_address", "take_rao"
     )
@@ -246,6 +237,24 @@ def _rows_of(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, R
         set(legs),
         {(str(kind), partner, amount) for (kind, partner), amount in legs_of(result).items()},
     )
+
+
+def _delegator_takes(period: Period, result: Calculation) -> Iterator[tuple[str, Rows, Rows]]:
+    """Give them pool by pool: those of a large period are millions."""
+    takes = DelegatorTake.objects.filter(period=period).order_by()
+    stored = set(RollUp.objects.filter(period=period).values_list("hotkey", "netuid", "side"))
+    for pool in sorted(stored | result.roll_ups.keys()):
+        of_pool = takes.filter(hotkey=pool[0], netuid=pool[1], side=pool[2])
+        rolled_up = result.roll_ups.get(pool, [])
+        yield (
+            "delegator takes",
+            {(*pool, *row) for row in of_pool.values_list("coldkey", "partner_id", "take_rao")},
+            {
+                (*pool, coldkey, rolled.partner_id or None, amount)
+                for rolled in rolled_up
+                for coldkey, amount in rolled.rows()
+            },
+        )
 
 
 def _stored_winners(period: Period) -> Rows:

@@ -14,7 +14,7 @@ from itertools import groupby
 from chain.splitting import split
 from chain.units import BPS_WHOLE
 from ledger.allocation import Lot, Sold, allocate
-from ledger.attribution import Earned, Held, Part, Pool, PoolTakes, Wallets, Won, digest
+from ledger.attribution import Earned, Held, Part, Pool, PoolTakes, RolledUp, Wallets, Won, digest
 from ledger.commission import commission
 from partners.lots import TaggedStake
 from partners.matching import RuleBook
@@ -131,7 +131,7 @@ class Calculation:
 
     parts: dict[int, list[Part]] = field(default_factory=dict)
     digests: dict[int, str] = field(default_factory=dict)
-    roll_ups: dict[Pool, list[tuple[str, int, int]]] = field(default_factory=dict)
+    roll_ups: dict[Pool, list[RolledUp]] = field(default_factory=dict)
     sold: list[tuple[int, Sold]] = field(default_factory=list)
     bases: dict[LineKey, int] = field(default_factory=lambda: defaultdict(int))
     sold_by_netuid: dict[int, int] = field(default_factory=lambda: defaultdict(int))
@@ -154,10 +154,11 @@ class Calculation:
                 yield held, won
 
     def roll_up_rows(self) -> Iterator[tuple[RollUpKey, int]]:
-        """Give (key, take) of each delegator in order; who earned nothing is left out."""
+        """Give (key, take) of each delegator, by pool and partner, one by one: of a large period there are millions."""
         for pool in sorted(self.roll_ups):
-            for coldkey, partner_id, amount in self.roll_ups[pool]:
-                yield RollUpKey(*pool, coldkey, partner_id), amount
+            for rolled in self.roll_ups[pool]:
+                for coldkey, amount in rolled.rows():
+                    yield RollUpKey(*pool, coldkey, rolled.partner_id), amount
 
     def lines(self) -> Iterator[tuple[LineKey, int, int]]:
         """Give (key, base, commission) of each line in order."""
@@ -269,7 +270,7 @@ def _attribute(
         takes.end()
         result.won |= takes.won
         result.wallets |= {(pool, agreement): wallets for agreement, wallets in takes.wallets.items()}
-        result.roll_ups[pool] = list(takes.roll_ups())
+        result.roll_ups[pool] = takes.roll_ups()
     return sorted(lots, key=lambda lot: (lot.block, lot.netuid, lot.hotkey, lot.side, lot.yield_id))
 
 

@@ -130,31 +130,71 @@ class PartnerTake(models.Model):
         return f"{self.partner or 'own'}: {self.take_rao} of {self.source}"
 
 
-class DelegatorTake(models.Model):
-    """What one delegator earned the validator in a closed period, per pool and side, and whose they were.
+class Delegator(models.Model):
+    """A coldkey that earned the validator take, by the number under which roll-ups name it."""
 
-    Per (period, hotkey, netuid, side) the rows add up to the take of the period's yields, checked at commit.
+    id = models.AutoField(primary_key=True)
+    coldkey = models.CharField(max_length=ADDRESS_LENGTH, unique=True)
+
+    def __str__(self) -> str:
+        return self.coldkey
+
+
+class RollUp(models.Model):
+    """What every delegator of one pool earned the validator in a closed period, of one partner's or of nobody's.
+
+    The i-th of `delegators` earned the i-th of `takes_rao`; they are in the order of their addresses, and who earned nothing
+    is not among them. Two columns instead of a row for each: twenty thousand delegators on every subnet are millions of
+    rows, of which indexes and foreign keys take a hundred times as long to write. `DelegatorTake` reads them as rows.
+    Per (period, hotkey, netuid, side) they add up to the take of the period's yields, checked at commit.
     """
 
-    period = models.ForeignKey(Period, on_delete=models.PROTECT, related_name="delegator_takes")
+    period = models.ForeignKey(Period, on_delete=models.PROTECT, related_name="roll_ups")
+    hotkey = models.CharField(max_length=ADDRESS_LENGTH)
+    netuid = models.PositiveIntegerField()
+    side = models.CharField(max_length=9, choices=Side.choices)
+    partner = models.ForeignKey(Partner, null=True, on_delete=models.PROTECT, related_name="+")
+    delegators = ArrayField(models.IntegerField())
+    takes_rao = ArrayField(models.BigIntegerField())
+    take_rao = RaoField(help_text="Their sum.")
+
+    class Meta:
+        ordering = ["period", "hotkey", "netuid", "side", "partner"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["period", "hotkey", "netuid", "side", "partner"],
+                nulls_distinct=False,
+                name="roll_up_once",
+            ),
+            # That each earned something, and that they are known and add up, is checked at commit.
+            models.CheckConstraint(
+                condition=Q(delegators__len__gt=0, delegators__len=F("takes_rao__len"), take_rao__gt=0),
+                name="roll_up_names_whose_each_take_is",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hotkey} {self.netuid} {self.side} {self.period_id}"
+
+
+class DelegatorTake(models.Model):
+    """What one delegator earned the validator in a closed period, per pool and side, and whose they were: a view.
+
+    Ask it by period, pool or partner. By coldkey alone it looks through every roll-up there is.
+    """
+
+    period = models.ForeignKey(Period, on_delete=models.DO_NOTHING, related_name="delegator_takes")
     hotkey = models.CharField(max_length=ADDRESS_LENGTH)
     netuid = models.PositiveIntegerField()
     side = models.CharField(max_length=9, choices=Side.choices)
     coldkey = models.CharField(max_length=ADDRESS_LENGTH)
-    partner = models.ForeignKey(Partner, null=True, on_delete=models.PROTECT, related_name="+")
+    partner = models.ForeignKey(Partner, null=True, on_delete=models.DO_NOTHING, related_name="+")
     take_rao = RaoField()
 
     class Meta:
+        managed = False
+        db_table = "ledger_delegatortake"
         ordering = ["period", "hotkey", "netuid", "side", "coldkey"]
-        indexes = [models.Index(fields=["coldkey"]), models.Index(fields=["partner", "period"])]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["period", "hotkey", "netuid", "side", "coldkey", "partner"],
-                nulls_distinct=False,
-                name="delegator_take_once",
-            ),
-            models.CheckConstraint(condition=Q(take_rao__gte=0), name="delegator_take_not_negative"),
-        ]
 
     def __str__(self) -> str:
         return f"{self.coldkey} {self.period_id}"

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
+import numpy as np
 import structlog
 from django.db import transaction
 from django.db.backends.postgresql.psycopg_any import NumericRange
 
+from chain.copying import copy_rows, copy_rows_with_arrays
 from chain.locks import Lock, hold
 from ledger.calculation import Calculation, calculate, pools_before
 from ledger.facts import SharesDisagree, read_earned, read_handovers, read_month, read_open_lots, read_sales
@@ -22,11 +24,12 @@ from ledger.models import (
     CommissionLine,
     ConversionAllocation,
     DelegationWinner,
-    DelegatorTake,
+    Delegator,
     Entry,
     NamedTake,
     PartnerTake,
     Period,
+    RollUp,
 )
 from ledger.readiness import Readiness, check_day, day_bounds, next_day
 from ledger.services.posting import Actor, post_entry
@@ -34,7 +37,6 @@ from partners.matching import RuleBook
 from partners.queries import rule_book
 from partners.tagged_stake import read_tagged_stake
 
-BATCH = 5_000
 log = structlog.get_logger(__name__)
 
 
@@ -139,108 +141,162 @@ def _compare_digests(ready: Readiness, result: Calculation) -> None:
 
 
 def _write_rows(period: Period, result: Calculation) -> None:
-    PartnerTake.objects.bulk_create(
+    copy_rows(
+        PartnerTake,
         (
-            PartnerTake(
-                period=period,
-                source_id=source_id,
-                partner_id=part.partner_id,
-                agreement_id=part.agreement_id,
-                rate_bps=part.rate_bps,
-                steps=[list(step) for step in part.steps],
-                cap_rao=part.cap_rao,
-                gross_rao=part.gross_rao,
-                delegator_count=part.delegator_count,
-                take_rao=part.take_rao,
+            "period_id",
+            "source_id",
+            "partner_id",
+            "agreement_id",
+            "rate_bps",
+            "steps",
+            "cap_rao",
+            "gross_rao",
+            "delegator_count",
+            "take_rao",
+        ),
+        (
+            (
+                period.pk,
+                source_id,
+                part.partner_id,
+                part.agreement_id,
+                part.rate_bps,
+                [list(step) for step in part.steps],
+                part.cap_rao,
+                part.gross_rao,
+                part.delegator_count,
+                part.take_rao,
             )
             for source_id, parts in result.parts.items()
             for part in parts
         ),
-        batch_size=BATCH,
     )
-    DelegatorTake.objects.bulk_create(
+    _write_roll_ups(period, result)
+    copy_rows(
+        DelegationWinner,
         (
-            DelegatorTake(
-                period=period,
-                hotkey=key.hotkey,
-                netuid=key.netuid,
-                side=key.side,
-                coldkey=key.coldkey,
-                partner_id=key.partner_id or None,
-                take_rao=amount,
-            )
-            for key, amount in result.roll_up_rows()
+            "period_id",
+            "hotkey",
+            "netuid",
+            "side",
+            "coldkey",
+            "tag_hash",
+            "moved_hash",
+            "blocks",
+            "partner_id",
+            "agreement_id",
+            "rule_id",
+            "wallet_id",
+            "outranked",
         ),
-        batch_size=BATCH,
-    )
-    DelegationWinner.objects.bulk_create(
         (
-            DelegationWinner(
-                period=period,
-                hotkey=hotkey,
-                netuid=netuid,
-                side=side,
-                coldkey=coldkey,
-                tag_hash=tags.came,
-                moved_hash=tags.moved,
-                blocks=NumericRange(won.first, won.last + 1),
-                partner_id=won.winner.partner_id,
-                agreement_id=won.winner.agreement_id,
-                rule_id=won.winner.rule_id,
-                wallet_id=won.winner.wallet_id,
-                outranked=list(won.winner.outranked),
+            (
+                period.pk,
+                hotkey,
+                netuid,
+                side,
+                coldkey,
+                tags.came,
+                tags.moved,
+                NumericRange(won.first, won.last + 1),
+                won.winner.partner_id,
+                won.winner.agreement_id,
+                won.winner.rule_id,
+                won.winner.wallet_id,
+                list(won.winner.outranked),
             )
             for (hotkey, netuid, side, coldkey, tags), won in result.winner_rows()
         ),
-        batch_size=BATCH,
     )
-    ConversionAllocation.objects.bulk_create(
+    copy_rows(
+        ConversionAllocation,
+        ("period_id", "conversion_id", "source_id", "alpha_rao", "tao_rao"),
         (
-            ConversionAllocation(
-                period=period,
-                conversion_id=conversion_id,
-                source_id=sold.yield_id,
-                alpha_rao=sold.alpha_rao,
-                tao_rao=sold.tao_rao,
-            )
+            (period.pk, conversion_id, sold.yield_id, sold.alpha_rao, sold.tao_rao)
             for conversion_id, sold in result.sold
         ),
-        batch_size=BATCH,
     )
-    CommissionLine.objects.bulk_create(
+    copy_rows(
+        CommissionLine,
         (
-            CommissionLine(
-                period=period,
-                partner_id=key.partner_id,
-                agreement_id=key.agreement_id,
-                hotkey=key.hotkey,
-                netuid=key.netuid,
-                side=key.side,
-                base_rao=base,
-                basis=key.basis,
-                rate_bps=key.rate_bps,
-                commission_rao=amount,
-                wallet_address=key.wallet,
+            "period_id",
+            "partner_id",
+            "agreement_id",
+            "hotkey",
+            "netuid",
+            "side",
+            "base_rao",
+            "basis",
+            "rate_bps",
+            "commission_rao",
+            "wallet_address",
+        ),
+        (
+            (
+                period.pk,
+                key.partner_id,
+                key.agreement_id,
+                key.hotkey,
+                key.netuid,
+                key.side,
+                base,
+                str(key.basis),
+                key.rate_bps,
+                amount,
+                key.wallet,
             )
             for key, base, amount in result.lines()
         ),
-        batch_size=BATCH,
     )
-    NamedTake.objects.bulk_create(
+    copy_rows(
+        NamedTake,
+        ("period_id", "hotkey", "netuid", "side", "agreement_id", "wallet_address", "take_rao"),
         (
-            NamedTake(
-                period=period,
-                hotkey=hotkey,
-                netuid=netuid,
-                side=side,
-                agreement_id=agreement_id,
-                wallet_address=wallet,
-                take_rao=amount,
-            )
-            for (hotkey, netuid, side), agreement_id, wallet, amount in result.wallet_rows()
+            (period.pk, *pool, agreement_id, wallet, amount)
+            for pool, agreement_id, wallet, amount in result.wallet_rows()
         ),
-        batch_size=BATCH,
     )
+
+
+def _write_roll_ups(period: Period, result: Calculation) -> None:
+    number = _number_delegators(result)
+    copy_rows_with_arrays(
+        RollUp,
+        (
+            ("period_id", "int8"),
+            ("hotkey", "text"),
+            ("netuid", "int4"),
+            ("side", "text"),
+            ("partner_id", "int8"),
+            ("delegators", "int4[]"),
+            ("takes_rao", "int8[]"),
+            ("take_rao", "int8"),
+        ),
+        (
+            (
+                period.pk,
+                *pool,
+                rolled.partner_id or None,
+                np.array([number[coldkey] for coldkey in rolled.coldkeys]),
+                rolled.takes,
+                int(rolled.takes.sum()),
+            )
+            for pool in sorted(result.roll_ups)
+            for rolled in result.roll_ups[pool]
+        ),
+    )
+
+
+def _number_delegators(result: Calculation) -> dict[str, int]:
+    """Give the number of every coldkey that earned something, to new ones the next."""
+    coldkeys: set[str] = set()
+    for roll_ups in result.roll_ups.values():
+        coldkeys.update(*(rolled.coldkeys for rolled in roll_ups))
+    known = Delegator.objects.filter(coldkey__in=coldkeys).values_list("coldkey", "pk")
+    number = dict(known)
+    copy_rows(Delegator, ("coldkey",), ((coldkey,) for coldkey in sorted(coldkeys - number.keys())))
+    return number if len(number) == len(coldkeys) else dict(known.all())
 
 
 def legs_of(result: Calculation) -> dict[tuple[str, int | None], int]:

@@ -22,6 +22,7 @@ from chain.models import (
     Tag,
     Yield,
 )
+from ledger.models import Delegator, Period, RollUp
 from partners.models import Agreement, Partner, Rule, Wallet
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -54,6 +55,29 @@ def make_blocks(
             runtime=runtime,
         )
         for number in range(first, last + 1)
+    )
+
+
+def roll_up(
+    period: Period,
+    takes: Mapping[str, int],
+    *,
+    netuid: int = 2,
+    side: str = "ALPHA",
+    hotkey: str = HOTKEY,
+    partner: Partner | None = None,
+) -> None:
+    """Store what these coldkeys earned of one pool; must run while the period closes."""
+    ids = [Delegator.objects.get_or_create(coldkey=coldkey)[0].pk for coldkey in sorted(takes)]
+    RollUp.objects.create(
+        period=period,
+        hotkey=hotkey,
+        netuid=netuid,
+        side=side,
+        partner=partner,
+        delegators=ids,
+        takes_rao=[takes[coldkey] for coldkey in sorted(takes)],
+        take_rao=sum(takes.values()),
     )
 
 

@@ -213,7 +213,7 @@ def test_le8_the_checks_say_that_all_agrees_and_write_nothing() -> None:
 def test_le8_the_checks_name_what_differs() -> None:
     close_two_days()
     tamper("UPDATE partners_walletevent SET notes = 'other'")
-    tamper("UPDATE ledger_delegatortake SET take_rao = take_rao + 1")
+    tamper("UPDATE ledger_rollup SET take_rao = take_rao + 1, takes_rao[1] = takes_rao[1] + 1")
     text = sign_in("check_period").post(reverse("admin:ledger_checks_run")).content.decode()
     assert "its row was changed after it was written" in text
     assert text.count("approve nothing") == 2

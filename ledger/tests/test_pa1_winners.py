@@ -16,7 +16,7 @@ from ledger.models import DelegationWinner
 from ledger.services import attribute_yields, close_due_days
 from ledger.shares import Shares
 from ledger.templatetags.ledger import told
-from ledger.tests.factories import HOTKEY, NOW, make_partner
+from ledger.tests.factories import NOW, make_partner
 from ledger.tests.test_calculation import START, books, worlds
 from ledger.tests.test_worked_example import ANN, BOB, build_two_days, close_two_days
 from partners.lots import Tags
@@ -143,16 +143,10 @@ def test_pa1_the_database_refuses_a_second_winner_and_one_that_cannot_be(rule: s
 @pytest.mark.django_db
 def test_pa1_a_partners_take_without_a_rule_that_won_it_is_refused() -> None:
     one, _ = close_two_days()
-    partner = Agreement.objects.get(partner__slug="talisman").partner_id
+    other = make_partner("else", 100).partner_id
     with refused("delegator_take_was_won"):
-        sql(
-            "INSERT INTO ledger_delegatortake (period_id, hotkey, netuid, side, coldkey, partner_id, take_rao)"
-            " VALUES (%s, %s, 2, 'ALPHA', %s, %s, 0)",
-            one.pk,
-            HOTKEY,
-            ANN,
-            partner,
-        )
+        tamper("UPDATE ledger_rollup SET partner_id = %s WHERE netuid = 2 AND partner_id IS NULL", other)
+        sql("SELECT ledger_check_winners(%s)", one.pk)
 
 
 def test_pa1_of_thousands_of_rules_the_page_tells_those_that_say_most() -> None:

@@ -484,7 +484,7 @@ def test_le8_an_untouched_ledger_agrees_with_the_facts_after_every_later_change_
     [
         ("UPDATE ledger_attribution SET digest = 'x' WHERE take_rao = 403", "block 20"),
         ("UPDATE ledger_partnertake SET take_rao = take_rao + 1 WHERE take_rao = 501", "partner takes"),
-        ("DELETE FROM ledger_delegatortake WHERE take_rao = 303", "delegator takes"),
+        ("DELETE FROM ledger_rollup WHERE 303 = ANY (takes_rao)", "delegator takes"),
         ("UPDATE ledger_conversionallocation SET tao_rao = 1 WHERE tao_rao = 99", "allocations"),
         ("UPDATE ledger_commissionline SET rate_bps = 3301 WHERE commission_rao = 33", "commission lines"),
         ("UPDATE ledger_posting SET amount_rao = -84 WHERE amount_rao = -83", "close:2025-01-01"),

@@ -285,7 +285,13 @@ def test_pa1_what_is_added_up_at_once_is_what_is_added_up_one_by_one(
         assert at_once.add(source) == one_by_one.add(source)
     at_once.end()
     rolled = {key: amount for key, amount in one_by_one.rolled.items() if amount}
-    assert {(coldkey, partner): amount for coldkey, partner, amount in at_once.roll_ups()} == rolled
+    assert {
+        (coldkey, found.partner_id): amount
+        for found in at_once.roll_ups()
+        for coldkey, amount in found.rows()
+    } == rolled
+    for found in at_once.roll_ups():
+        assert found.coldkeys == sorted(set(found.coldkeys))
     assert dict(at_once.won) == dict(one_by_one.won)
     named = {
         agreement: {name: rao for name, rao in of.items() if rao}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from django.db import DatabaseError, IntegrityError, NotSupportedError, connection, transaction
 
-from ledger.models import Account, CommissionLine, Entry, PartnerTake, Period, Posting
+from ledger.models import Account, CommissionLine, Delegator, Entry, PartnerTake, Period, Posting
 from ledger.queries import payable_by_partner
 from ledger.services import (
     InsufficientPayable,
@@ -32,6 +32,7 @@ from ledger.tests.factories import (
     make_partner,
     make_positions,
     make_yield,
+    roll_up,
 )
 from ledger.tests.test_worked_example import ANN, build_two_days, close_two_days
 from partners.models import Agreement, Partner
@@ -41,7 +42,8 @@ LEDGER_TABLES = [
     "ledger_attribution",
     "ledger_period",
     "ledger_partnertake",
-    "ledger_delegatortake",
+    "ledger_delegator",
+    "ledger_rollup",
     "ledger_delegationwinner",
     "ledger_conversionallocation",
     "ledger_commissionline",
@@ -234,7 +236,8 @@ def test_l2_an_entry_and_a_period_are_sealed_when_they_commit() -> None:
         )
     late = {
         "ledger_partnertake (period_id, source_id, rate_bps, delegator_count, take_rao)": "%s, 1, 0, 0, 0",
-        "ledger_delegatortake (period_id, hotkey, netuid, side, coldkey, take_rao)": "%s, 'h', 9, 'ALPHA', 'c', 0",
+        "ledger_rollup (period_id, hotkey, netuid, side, delegators, takes_rao, take_rao)": "%s, 'h', 9, 'ALPHA', '{1}',"
+        " '{1}', 1",
         "ledger_conversionallocation (period_id, conversion_id, source_id, alpha_rao, tao_rao)": "%s, 2, 1, 1, 0",
         "ledger_commissionline (period_id, partner_id, agreement_id, hotkey, netuid, side, base_rao, rate_bps,"
         " commission_rao)": f"%s, {partner.pk}, {agreement.pk}, 'h', 9, 'ALPHA', 0, 0, 0",
@@ -307,32 +310,62 @@ def test_a1_a_period_without_rows_for_its_yields_is_refused(closed: tuple[Period
     insert = f"INSERT INTO ledger_period ({PERIOD_COLUMNS}) VALUES ({DAY_THREE})"
     with refused("partner_take_conserves"):
         sql(insert)
-    rolled = (
-        "INSERT INTO ledger_delegatortake (period_id, hotkey, netuid, side, coldkey, take_rao)"
-        f" SELECT id, '{HOTKEY}', 2, 'ROOT', 'c', 77 FROM ledger_period WHERE key = '2025-01-03'"
-    )
     with refused("delegator_take_conserves"):
         sql(insert)
         partner_take(Period.objects.get(key="2025-01-03"), 2_881, 77, None, None)
     with refused("realised_take_is_posted"):
         sql(insert)
-        partner_take(Period.objects.get(key="2025-01-03"), 2_881, 77, None, None)
-        sql(rolled)
+        period = Period.objects.get(key="2025-01-03")
+        partner_take(period, 2_881, 77, None, None)
+        roll_up(period, {ANN: 77}, side="ROOT")
     with refused("period_no_overlap"):
         sql(insert.replace("[2881,2882)", "[2880,2882)"))
 
 
 def test_le3_delegator_takes_add_up_per_pool_and_side(closed: tuple[Period, Period]) -> None:
-    insert = (
-        "INSERT INTO ledger_delegatortake (period_id, hotkey, netuid, side, coldkey, take_rao)"
-        " VALUES (%s, %s, %s, 'ALPHA', %s, %s)"
-    )
     with refused("delegator_take_conserves"):
-        sql(insert, closed[0].pk, HOTKEY, 2, key("new"), 1)
+        roll_up(closed[0], {key("new"): 1}, netuid=99)
+    with refused("roll_up_once"):
+        roll_up(closed[0], {key("new"): 1})
     with refused("delegator_take_conserves"):
-        sql(insert, closed[0].pk, HOTKEY, 99, key("new"), 1)
-    with refused("delegator_take_once"):
-        sql(insert, closed[0].pk, HOTKEY, 2, key("own"), 0)
+        roll_up(closed[0], {key("new"): 1}, partner=make_partner("else", 100).partner)
+
+
+@pytest.mark.parametrize(
+    ("delegators", "takes", "take", "rule"),
+    [
+        ([1], [5, 6], 11, "roll_up_names_whose_each_take_is"),
+        ([], [], 0, "roll_up_names_whose_each_take_is"),
+        ([1], [0], 0, "roll_up_names_whose_each_take_is"),
+        ([1, 2], [5, 6], 12, "roll_up_adds_up"),
+        ([1, 2], [12, -1], 11, "roll_up_adds_up"),
+        ([1, 2], [11, 0], 11, "roll_up_adds_up"),
+        ([1, 2], [11, None], 11, "roll_up_adds_up"),
+        ([1, None], [5, 6], 11, "roll_up_adds_up"),
+        ([1, 1], [5, 6], 11, "roll_up_adds_up"),
+        ([1, 999_999], [5, 6], 11, "roll_up_adds_up"),
+    ],
+)
+def test_le3_a_roll_up_says_what_each_of_different_delegators_earned(
+    closed: tuple[Period, Period],
+    delegators: list[int | None],
+    takes: list[int | None],
+    take: int,
+    rule: str,
+) -> None:
+    first, second, *_ = Delegator.objects.values_list("pk", flat=True)
+    real = {1: first, 2: second, 999_999: 999_999}
+    named = [real.get(one, one) if isinstance(one, int) else one for one in delegators]
+    with refused(rule):
+        sql(
+            "INSERT INTO ledger_rollup (period_id, hotkey, netuid, side, delegators, takes_rao, take_rao)"
+            " VALUES (%s, %s, 99, 'ALPHA', %s, %s, %s)",
+            closed[0].pk,
+            HOTKEY,
+            named,
+            takes,
+            take,
+        )
 
 
 def allocation(period: Period, sold_in: int, earned_in: int, alpha: int, tao: int) -> None:
@@ -381,13 +414,7 @@ def test_le4_no_yield_is_sold_twice_and_no_conversion_sells_more_than_it_did() -
             period = Period.objects.get()
             for block in (2, 3):
                 partner_take(period, block, 50, None, None)
-            sql(
-                "INSERT INTO ledger_delegatortake (period_id, hotkey, netuid, side, coldkey, take_rao)"
-                " VALUES (%s, %s, 2, 'ALPHA', %s, 100)",
-                period.pk,
-                HOTKEY,
-                ANN,
-            )
+            roll_up(period, {ANN: 100})
             for row in rows:
                 allocation(period, *row)
     with refused("allocation_within_conversion"):
@@ -395,13 +422,7 @@ def test_le4_no_yield_is_sold_twice_and_no_conversion_sells_more_than_it_did() -
         period = Period.objects.get()
         for block in (2, 3):
             partner_take(period, block, 50, None, None)
-        sql(
-            "INSERT INTO ledger_delegatortake (period_id, hotkey, netuid, side, coldkey, take_rao)"
-            " VALUES (%s, %s, 2, 'ALPHA', %s, 100)",
-            period.pk,
-            HOTKEY,
-            ANN,
-        )
+        roll_up(period, {ANN: 100})
         allocation(period, 4, 2, 50, 31)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.contrib.auth.models import Permission, User
 from django.db import transaction
@@ -14,12 +15,12 @@ from ledger.models import (
     Account,
     CommissionLine,
     DelegationWinner,
-    DelegatorTake,
     Entry,
     PartnerTake,
     Period,
     Posting,
 )
+from ledger.tests.factories import roll_up
 from partners.models import Agreement, Partner
 from partners.tests.factories import begin
 
@@ -103,8 +104,8 @@ def _write_share(period: Period, source: Yield, agreement: Agreement, amount_rao
     PartnerTake.objects.create(
         **common, source=source, agreement=agreement, rate_bps=10_000, delegator_count=1, take_rao=amount_rao
     )
-    pool = {"hotkey": HOTKEY, "netuid": 0, "side": Side.ROOT}
-    DelegatorTake.objects.create(**common, **pool, coldkey=coldkey, take_rao=amount_rao)
+    pool: dict[str, Any] = {"hotkey": HOTKEY, "netuid": 0, "side": Side.ROOT}
+    roll_up(period, {coldkey: amount_rao}, partner=agreement.partner, **pool)
     DelegationWinner.objects.create(
         **common,
         **pool,

@@ -1,0 +1,64 @@
+"""Writing many rows at once, with COPY: what bulk_create writes, in a fifth of the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from django.db import connection, models
+from numpy.typing import NDArray
+from psycopg import sql
+
+_ARRAY_HEADER = np.dtype(
+    [("dimensions", ">i4"), ("has_null", ">i4"), ("type", ">i4"), ("length", ">i4"), ("first", ">i4")]
+)
+_TYPES = {"int4": (23, ">i4", 4), "int8": (20, ">i8", 8)}
+
+
+def copy_rows(model: type[models.Model], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Append rows to a model's table, in one statement: its triggers see all of them at once.
+
+    Values go to the database as they are, without the checks and defaults of the model's fields.
+
+    :param columns: names in the database, as ``partner_id``; all without a default of the database's must be there.
+    """
+    with connection.cursor() as cursor, cursor.copy(_statement(model, columns, "TEXT")) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def copy_rows_with_arrays(
+    model: type[models.Model], columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Append rows as `copy_rows` does, with NumPy's arrays as they lie in memory.
+
+    :param columns: names in the database with their types; arrays are ``int4[]`` or ``int8[]``.
+    """
+    names, types = zip(*columns, strict=True)
+    arrays = {place: kind[:-2] for place, kind in enumerate(types) if kind.endswith("[]")}
+    with connection.cursor() as cursor, cursor.copy(_statement(model, names, "BINARY")) as copy:
+        # What is bytes already is sent as it is.
+        copy.set_types(["bytea" if kind.endswith("[]") else kind for kind in types])
+        for row in rows:
+            copy.write_row(
+                [
+                    _array(value, arrays[place]) if place in arrays else value
+                    for place, value in enumerate(row)
+                ]
+            )
+
+
+def _statement(model: type[models.Model], columns: Sequence[str], form: str) -> sql.Composed:
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT {})").format(
+        sql.Identifier(model._meta.db_table), sql.SQL(", ").join(map(sql.Identifier, columns)), sql.SQL(form)
+    )
+
+
+def _array(values: NDArray[np.int64], kind: str) -> bytes:
+    """Spell an array in PostgreSQL's binary form: one dimension from 1, each element behind its length."""
+    oid, code, size = _TYPES[kind]
+    header = np.array([(1, 0, oid, len(values), 1)], _ARRAY_HEADER)
+    elements = np.empty(len(values), [("size", ">i4"), ("value", code)])
+    elements["size"], elements["value"] = size, values
+    return header.tobytes() + elements.tobytes()
