@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from django.db import connection, models
 from numpy.typing import NDArray
-from psycopg import sql
+from psycopg import Copy, sql
 
 _ARRAY_HEADER = np.dtype(
     [("dimensions", ">i4"), ("has_null", ">i4"), ("type", ">i4"), ("length", ">i4"), ("first", ">i4")]
@@ -23,7 +24,7 @@ def copy_rows(model: type[models.Model], columns: Sequence[str], rows: Iterable[
 
     :param columns: names in the database, as ``partner_id``; all without a default of the database's must be there.
     """
-    with connection.cursor() as cursor, cursor.copy(_statement(model, columns, "TEXT")) as copy:
+    with _copying(_statement(model, columns, "TEXT")) as copy:
         for row in rows:
             copy.write_row(row)
 
@@ -37,7 +38,7 @@ def copy_rows_with_arrays(
     """
     names, types = zip(*columns, strict=True)
     arrays = {place: kind[:-2] for place, kind in enumerate(types) if kind.endswith("[]")}
-    with connection.cursor() as cursor, cursor.copy(_statement(model, names, "BINARY")) as copy:
+    with _copying(_statement(model, names, "BINARY")) as copy:
         # What is bytes already is sent as it is.
         copy.set_types(["bytea" if kind.endswith("[]") else kind for kind in types])
         for row in rows:
@@ -47,6 +48,13 @@ def copy_rows_with_arrays(
                     for place, value in enumerate(row)
                 ]
             )
+
+
+@contextmanager
+def _copying(statement: sql.Composed) -> Iterator[Copy]:
+    """Begin a COPY whose errors are Django's, as those of every other statement."""
+    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
+        yield copy
 
 
 def _statement(model: type[models.Model], columns: Sequence[str], form: str) -> sql.Composed:

@@ -265,6 +265,8 @@ class PoolTakes:
         self._sums = np.zeros((len(self._winners), count), np.int64)
         self._who = np.empty(0, np.int64)
         self._pending = np.empty(0, np.int64)
+        # Most are on nobody's list; to ask the book about each of them would cost most of the run.
+        self._claimable = [place for place, name in enumerate(names) if self._may_be_won(name)]
         if self._stake.coldkeys:
             self._place_of = {name: place for place, name in enumerate(names) if name in self._stake.coldkeys}
 
@@ -277,7 +279,7 @@ class PoolTakes:
         terms = self._book.span(source.block, source.at), source.is_child
         stale: Iterable[int] = ()
         if terms != self._terms:
-            stale = range(len(self._names))
+            stale = self._claimable
         elif self._stake.coldkeys:
             changed = self._stake.changed(self._position, self._blocks[-1] - 1, source.block - 1)
             stale = [self._place_of[coldkey] for coldkey in changed if coldkey in self._place_of]
@@ -310,14 +312,14 @@ class PoolTakes:
         hotkey, netuid, side = self._pool
         return hotkey, ROOT if side == "ROOT" else netuid
 
+    def _may_be_won(self, coldkey: str) -> bool:
+        return self._book.may_claim(coldkey) or coldkey in self._stake.coldkeys
+
     def _ask(self, place: int, source: Earned) -> None:
         """Ask the book whose a coldkey's stake is."""
         coldkey = self._names[place]
-        claims: tuple[Claim, ...] = ()
-        # Most holders are on nobody's list; asking the book about each of them would cost most of the run.
-        if self._book.may_claim(coldkey) or coldkey in self._stake.coldkeys:
-            delegation = Delegation(coldkey, *self._pool, source.block, source.at, is_child=source.is_child)
-            claims = claims_on(delegation, self._book, self._stake)
+        delegation = Delegation(coldkey, *self._pool, source.block, source.at, is_child=source.is_child)
+        claims = claims_on(delegation, self._book, self._stake)
         if _who_won(claims) != _who_won(self._claims[place]):
             self._close(np.array([place]))
         self._claims[place] = claims

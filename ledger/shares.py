@@ -105,12 +105,14 @@ class PoolTable:
         """Take the rows in any order, as `Row` or as plain tuples of the same fields: a day has millions."""
         ordered = sorted(rows, key=itemgetter(0))
         columns: Iterable[Any] = zip(*ordered, strict=True) if ordered else [()] * 5
-        coldkeys, self._bits, self._exponents, since, until = columns
+        coldkeys, bits, self._exponents, since, until = columns
+        # The database gives them as decimals.
+        self._bits = list(map(int, bits))
         self.names = list(dict.fromkeys(coldkeys))
         place = {name: number for number, name in enumerate(self.names)}
         self._who = np.array([place[name] for name in coldkeys], np.int64)
         self._since, self._until = np.array(since, np.int64), np.array(until, np.int64)
-        self._borders = np.unique(np.concatenate([self._since, self._until]))
+        self._borders = np.array(sorted({*since, *until}), np.int64)
         self._is_safe = np.array([exponent is not None for exponent in self._exponents], bool)
         self._coldkeys = Coldkeys(self.names, np.empty(0, np.int64))
         self._held: tuple[int, Holding] | None = None

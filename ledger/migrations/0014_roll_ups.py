@@ -10,7 +10,10 @@ import chain.fields
 
 BEFORE = importlib.import_module("ledger.migrations.0007_winners").RUN_CHECK
 WITH_WALLETS = importlib.import_module("ledger.migrations.0012_lines_by_wallet").WITH_WALLETS
-# First, because all other checks read the view.
+check_period = importlib.import_module("ledger.migrations.0005_imports").check_period
+# What a pool's delegators earned is the sum of its roll-ups.
+CHECK_PERIOD = check_period("asset <> 'ALPHA'").replace("ledger_delegatortake", "ledger_rollup")
+# First, because the other checks rest on it.
 FIRST = "PERFORM ledger_check_period(NEW.key);"
 RUN_CHECK = BEFORE.replace(FIRST, "PERFORM ledger_check_roll_ups(NEW.key);\n        " + FIRST) % WITH_WALLETS
 
@@ -41,24 +44,58 @@ CREATE TRIGGER sealed AFTER INSERT ON ledger_rollup REFERENCING NEW TABLE AS new
 CREATE TRIGGER to_check AFTER INSERT ON ledger_rollup REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_note_rows();
 
--- The view leaves out whom it does not know.
+-- The view leaves out whom it does not know, and sums per roll-up are believed.
 CREATE FUNCTION ledger_check_roll_ups(period bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE wrong record;
 BEGIN
     SELECT r.netuid, r.side, p.key INTO wrong
     FROM ledger_rollup r JOIN ledger_period p ON p.id = r.period_id CROSS JOIN LATERAL (
-        SELECT count(*) AS places, count(d.id) AS known, count(DISTINCT u.who) AS people, count(u.take) AS takes,
+        SELECT count(*) AS places, count(DISTINCT u.who) AS people, count(u.take) AS takes,
             min(u.take) AS least, sum(u.take) AS take
-        FROM unnest(r.delegators, r.takes_rao) AS u (who, take) LEFT JOIN ledger_delegator d ON d.id = u.who
+        FROM unnest(r.delegators, r.takes_rao) AS u (who, take)
     ) found
     WHERE r.period_id = period AND (
         found.take IS DISTINCT FROM r.take_rao OR found.least <= 0 OR found.takes <> found.places
-        OR found.people <> found.places OR found.known <> found.places)
+        OR found.people <> found.places)
     LIMIT 1;
     IF FOUND THEN
         PERFORM ledger_broken('roll_up_adds_up', format(
-            'a roll-up of period %s, netuid %s %s does not add up, or names nobody known, somebody twice or nothing earned',
+            'a roll-up of period %s, netuid %s %s does not add up, or names nobody, somebody twice or nothing earned',
             wrong.key, wrong.netuid, wrong.side));
+    END IF;
+    -- Each once over all pools, where a foreign key would ask once for each.
+    SELECT u.who INTO wrong FROM (
+        SELECT DISTINCT u.who FROM ledger_rollup r CROSS JOIN LATERAL unnest(r.delegators) AS u (who)
+        WHERE r.period_id = period
+    ) u LEFT JOIN ledger_delegator d ON d.id = u.who WHERE d.id IS NULL LIMIT 1;
+    IF FOUND THEN
+        PERFORM ledger_broken('roll_up_names_delegators', format('there is no delegator %s', wrong.who));
+    END IF;
+END $$;
+
+-- As before, by sets: the planner does not foresee how many a roll-up has, and compared each with each.
+CREATE OR REPLACE FUNCTION ledger_check_winners(period bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE closed ledger_period;
+BEGIN
+    SELECT * INTO closed FROM ledger_period WHERE id = period;
+    IF EXISTS (
+        SELECT FROM ledger_delegationwinner w
+        JOIN partners_rule r ON r.id = w.rule_id JOIN partners_agreement g ON g.id = w.agreement_id
+        WHERE w.period_id = period AND NOT (
+            w.blocks <@ closed.blocks AND r.agreement_id = w.agreement_id AND g.partner_id = w.partner_id)
+    ) THEN
+        PERFORM ledger_broken('delegation_winner_fits', format(
+            'a winner of period %s is of another period''s block, another agreement''s rule or another partner', closed.key));
+    END IF;
+    -- What a delegator earned is a partner's exactly where a rule of theirs won it.
+    IF EXISTS (
+        SELECT hotkey, netuid, side, coldkey, partner_id FROM ledger_delegatortake
+        WHERE period_id = period AND partner_id IS NOT NULL
+        EXCEPT
+        SELECT hotkey, netuid, side, coldkey, partner_id FROM ledger_delegationwinner WHERE period_id = period
+    ) THEN
+        PERFORM ledger_broken('delegator_take_was_won', format(
+            'a delegator take of period %s is a partner''s without a rule that won it', closed.key));
     END IF;
 END $$;
 """
@@ -120,6 +157,6 @@ class Migration(migrations.Migration):
                 ),
             ],
             # There is no way back: as rows again they would take hours and a hundred times the room.
-            database_operations=[migrations.RunSQL(MOVE + GUARDS + RUN_CHECK)],
+            database_operations=[migrations.RunSQL(MOVE + GUARDS + CHECK_PERIOD + RUN_CHECK)],
         ),
     ]

@@ -343,7 +343,7 @@ def test_le3_delegator_takes_add_up_per_pool_and_side(closed: tuple[Period, Peri
         ([1, 2], [11, None], 11, "roll_up_adds_up"),
         ([1, None], [5, 6], 11, "roll_up_adds_up"),
         ([1, 1], [5, 6], 11, "roll_up_adds_up"),
-        ([1, 999_999], [5, 6], 11, "roll_up_adds_up"),
+        ([1, 999_999], [5, 6], 11, "roll_up_names_delegators"),
     ],
 )
 def test_le3_a_roll_up_says_what_each_of_different_delegators_earned(
