@@ -18,9 +18,10 @@ from django.core.mail import EmailMessage
 from django.db import transaction
 from django.db.models.functions import Now
 
+from chain.locks import Lock, hold
 from partners.models import Partner, PayoutAddress
 from partners.queries import contacts_since
-from partners.services import Actor, Refused, recorded
+from partners.services import Actor, Refused, in_turn, recorded
 from partners.texts import check_reason
 
 log = structlog.get_logger(__name__)
@@ -68,7 +69,7 @@ def begin_with_address(*, actor: Actor, partner: Partner, address: str, reason: 
     )
 
 
-@transaction.atomic
+@in_turn
 def request_address(*, actor: User, partner: Partner, address: str, reason: str) -> PayoutAddress:
     """Ask to pay a partner to another address; its notice is sent once the request is committed.
 
@@ -144,7 +145,9 @@ def send_notice(*, version_id: int) -> PayoutAddress:
             log.warning("partners.notice_failed", request=version_id, error=type(error).__name__)
             failures.append(f"{address}: {error}")
     waiting = PayoutAddress.objects.filter(pk=version_id, status=_Status.REQUESTED, notified_at=None)
-    with recorded(actor=None, reason="The contacts were told" if not failures else "The notice failed"):
+    reason = "The contacts were told" if not failures else "The notice failed"
+    with recorded(actor=None, reason=reason), transaction.atomic():
+        hold(Lock.SEAL)
         if failures:
             waiting.update(notice_error="; ".join(failures)[:ERROR_LENGTH_MAX])
         else:
@@ -185,7 +188,7 @@ This message goes to every contact that was on file for {partner} in the last {C
     return f"New payout address requested for {partner}", body
 
 
-@transaction.atomic
+@in_turn
 def record_told(*, actor: User, version_id: int, how: str) -> PayoutAddress:
     """Say that the partner was told of a request by another way than the notice, as where there is no contact e-mail.
 
@@ -204,7 +207,7 @@ def record_told(*, actor: User, version_id: int, how: str) -> PayoutAddress:
         return _move(version, _Status.REQUESTED, told_by=actor, told_how=how)
 
 
-@transaction.atomic
+@in_turn
 def approve_address(*, actor: User, version_id: int) -> PayoutAddress:
     """Approve a requested address as a second person; from the database's time now it cools off and then takes effect.
 
@@ -227,7 +230,7 @@ def approve_address(*, actor: User, version_id: int) -> PayoutAddress:
         return _move(version, _Status.REQUESTED, status=_Status.APPROVED, approved_by=actor)
 
 
-@transaction.atomic
+@in_turn
 def cancel_address(*, actor: User, version_id: int, reason: str) -> PayoutAddress:
     """Cancel a requested or approved address for good while it is not in force.
 

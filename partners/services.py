@@ -6,10 +6,11 @@ Nothing is ever removed: what no longer counts is switched off or given an end. 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import pghistory
 from celery import current_app
@@ -19,12 +20,15 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from psycopg.types.range import TimestamptzRange
 
+from chain.locks import Lock, hold
 from chain.models import Hotkey
 from partners.models import Agreement, Partner, Rule, Wallet, WhatIf, own_chain, own_hotkey_text
 from partners.queries import rule_book
 from partners.texts import check_reason
 from partners.what_if import BookChange, is_empty
 
+P = ParamSpec("P")
+T = TypeVar("T")
 # None is the application itself, acting by schedule or command.
 Actor = AbstractBaseUser | AnonymousUser | None
 
@@ -39,6 +43,22 @@ class AgreementOverlaps(Refused):
 
 class WalletTaken(Refused):
     """An address is already a wallet of some partner."""
+
+
+def in_turn(write: Callable[P, T]) -> Callable[P, T]:
+    """Run what the history keeps in a transaction that waits for every other such one, before it reads anything.
+
+    The history is one chain, so each waits at its first row anyway. By then it may hold a row that the other one wants, or
+    have read what the other one changes.
+    """
+
+    @wraps(write)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        with transaction.atomic():
+            hold(Lock.SEAL)
+            return write(*args, **kwargs)
+
+    return run
 
 
 @contextmanager
@@ -69,7 +89,7 @@ def describe_overlap(other: Agreement) -> str:
     return f"This span overlaps the agreement {other.terms}. Give that one an end first, or start later."
 
 
-@transaction.atomic
+@in_turn
 def create_partner(
     *,
     actor: Actor,
@@ -95,7 +115,7 @@ def create_partner(
     return partner
 
 
-@transaction.atomic
+@in_turn
 def add_agreement(
     *,
     actor: Actor,
@@ -115,8 +135,6 @@ def add_agreement(
     """
     if ends_at is not None and ends_at <= starts_at:
         raise Refused("The agreement would end before it starts. Give a later end, or none.")
-    # One writer per partner at a time, so that the overlap is found here and named.
-    Partner.objects.select_for_update().get(pk=partner.pk)
     agreement = Agreement(
         partner=partner,
         effective=TimestamptzRange(starts_at, ends_at, "[)"),
@@ -131,7 +149,7 @@ def add_agreement(
     return agreement
 
 
-@transaction.atomic
+@in_turn
 def add_rule(
     *,
     actor: Actor,
@@ -173,7 +191,7 @@ def add_rule(
     return rule
 
 
-@transaction.atomic
+@in_turn
 def add_wallets(
     *,
     actor: Actor,
@@ -233,7 +251,7 @@ def add_wallet(
     )[0]
 
 
-@transaction.atomic
+@in_turn
 def set_wallets_active(*, actor: Actor, wallet_ids: Collection[int], is_active: bool, reason: str) -> int:
     """Switch wallets on or off from the next close on; give how many were not so already.
 
@@ -260,7 +278,7 @@ def reactivate_wallets(*, actor: Actor, wallet_ids: Collection[int], reason: str
     return set_wallets_active(actor=actor, wallet_ids=wallet_ids, is_active=True, reason=reason)
 
 
-@transaction.atomic
+@in_turn
 def reassign_wallets(
     *, actor: Actor, wallet_ids: Collection[int], partner: Partner, introduced_date: date, reason: str
 ) -> int:
@@ -284,14 +302,14 @@ def _need_reason(reason: str, what: str) -> None:
         raise Refused(f"Say why the wallets {what}; the history must show it.")
 
 
-@transaction.atomic
+@in_turn
 def set_rules_active(*, actor: Actor, rule_ids: Collection[int], is_active: bool, reason: str = "") -> int:
     """Switch rules on or off; give how many were not so already."""
     with recorded(actor=actor, reason=reason):
         return Rule.objects.filter(pk__in=rule_ids, is_active=not is_active).update(is_active=is_active)
 
 
-@transaction.atomic
+@in_turn
 def set_partners_status(*, actor: Actor, partner_ids: Collection[int], status: str, reason: str = "") -> int:
     """Pause partners or make them active; give how many changed. A paused partner earns but is not paid."""
     with recorded(actor=actor, reason=reason):

@@ -249,7 +249,7 @@ class Requests:
                 rows.update(enabled=name == "disable_tasks")
             confirmed = {"post": "yes"} if name == "delete_selected" else {}
             if isinstance(row, Wallet):
-                selection = name_selection([(row.pk, row.partner_id, name != "reactivate")])
+                _, selection = name_selection(Wallet.objects.filter(pk=row.pk))
                 confirmed = {"selection": selection, "introduced_date": "2025-08-01"}
                 confirmed |= {"partner": str(self.spare.pk)}
             return {"action": name, "_selected_action": [row.pk], "reason": "Asked for", **confirmed}

@@ -76,6 +76,9 @@ class RecordedAdmin(CarefulAdmin):
             # What hides in a reason is refused by its form.
             reason = without_hidden(reason_of(request))
             with services.recorded(actor=request.user, reason=reason), transaction.atomic():
+                if request.method == "POST":
+                    # Whoever saves now waits, so that nothing comes between looking and saving.
+                    hold(Lock.SEAL)
                 extra_context = {**(extra_context or {}), "seen": self._look(request, object_id)}
                 if self._is_asked(request):
                     return self._try(request, object_id, form_url, extra_context)
@@ -97,9 +100,6 @@ class RecordedAdmin(CarefulAdmin):
         row = self.get_object(request, unquote(object_id)) if object_id is not None else None
         if row is None or not history.is_kept(row):
             return None
-        if request.method == "POST":
-            # Whoever saves now waits, so that nothing comes between looking and saving.
-            hold(Lock.SEAL)
         changes = history.changes_of(row)
         now = changes.count()
         seen = request.POST.get("seen", "")
@@ -228,9 +228,10 @@ class RecordedAdmin(CarefulAdmin):
         if not form.is_valid():
             # Whatever is posted is a confirmation to Django.
             request.POST = QueryDict()
-        with services.recorded(
-            actor=request.user, reason=form.cleaned_data["reason"] if form.is_valid() else ""
-        ):
+        reason = form.cleaned_data["reason"] if form.is_valid() else ""
+        with services.recorded(actor=request.user, reason=reason), transaction.atomic():
+            if form.is_valid():
+                hold(Lock.SEAL)
             yield
 
     def history_view(

@@ -13,11 +13,13 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from chain.locks import Lock, hold
 from partners import forms, services
 from partners.admin.base import BACK, names_of, reason_of
 from partners.matching import WalletTerms, former_of
@@ -52,8 +54,21 @@ class ManyWallets:
         form_class: type[forms.ManyWalletsForm],
     ) -> HttpResponse | None:
         """Do what was confirmed, have it tried, or ask for what is missing; None leads back to the list."""
-        found = sorted(queryset.order_by().values_list("pk", "partner_id", "is_active"))
-        keys, selection = [pk for pk, _, _ in found], name_selection(found)
+        if "selection" not in request.POST:
+            return self._change_found(request, queryset, action, form_class)
+        with transaction.atomic():
+            # Nobody comes between finding that the wallets are those that were shown, and changing them.
+            hold(Lock.SEAL)
+            return self._change_found(request, queryset, action, form_class)
+
+    def _change_found(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Wallet],
+        action: str,
+        form_class: type[forms.ManyWalletsForm],
+    ) -> HttpResponse | None:
+        keys, selection = name_selection(queryset)
         shown = request.POST.get("selection")
         if shown is None:
             initial = {"reason": reason_of(request), "introduced_date": timezone.now().date()}
@@ -115,9 +130,16 @@ class ManyWallets:
         return TemplateResponse(request, "admin/partners/wallet/change_many.html", context)
 
 
-def name_selection(found: list[tuple[int, int, bool]]) -> str:
-    """Name wallets by the digest of their sorted (key, partner, active), so that a confirmation means what was shown."""
-    return hashlib.sha256(array("q", [value for one in found for value in one]).tobytes()).hexdigest()
+def name_selection(wallets: QuerySet[Wallet]) -> tuple[list[int], str]:
+    """Give the keys of wallets and a digest of what a confirmation rests on: whose they are, since and until when."""
+    fields = "pk", "partner_id", "is_active", "introduced_date", "ended_date"
+    found = sorted(wallets.order_by().values_list(*fields))
+    values = [
+        value
+        for pk, partner, is_active, since, until in found
+        for value in (pk, partner, is_active, since.toordinal(), until.toordinal() if until else 0)
+    ]
+    return [pk for pk, *_ in found], hashlib.sha256(array("q", values).tobytes()).hexdigest()
 
 
 TITLES = {

@@ -23,6 +23,7 @@ from unfold.decorators import display
 
 from chain.display import address_html
 from chain.imports.files import FileRefused
+from chain.locks import Lock, hold
 from chain.texts import without_hidden
 from partners import forms, services
 from partners.admin.base import RecordedAdmin, names_of, reason_of, without_reason
@@ -245,6 +246,8 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
         """Import the list, or read only what it would change."""
         if not self._is_asked(request):
             with transaction.atomic():
+                # Before the list is held against what is there: what somebody saves meanwhile must not be undone.
+                hold(Lock.SEAL)
                 result = super().process_dataset(dataset, form, request, **kwargs)
                 if not result.preview.is_refused and result.digest != request.session.get(SHOWN):
                     raise _Overtaken

@@ -405,7 +405,7 @@ def every_write(partner: Partner) -> list[tuple[str, dict[str, Any]]]:
         return {"action": name, "_selected_action": [pk], "index": "0"}
 
     confirmed = {
-        "selection": name_selection([(wallet.pk, wallet.partner_id, wallet.is_active)]),
+        "selection": name_selection(Wallet.objects.filter(pk=wallet.pk))[1],
         "reason": "r",
     }
     reassigned = {"partner": partner.pk, "introduced_date": "2025-08-02"}
@@ -473,7 +473,7 @@ def test_the_same_writes_do_change_something_with_the_right(db: None) -> None:
         before = everything()
         if "selection" in form:
             wallets = Wallet.objects.filter(pk__in=form["_selected_action"])
-            form["selection"] = name_selection(list(wallets.values_list("pk", "partner_id", "is_active")))
+            form["selection"] = name_selection(wallets)[1]
         client.post(url, form)
         if everything() == before:
             without_effect.append(url.removeprefix("/admin/partners/"))

@@ -183,7 +183,7 @@ def test_pa4_without_the_right_nobody_reaches_the_page_or_its_action(group: str)
     from partners.admin.wallet_changes import name_selection
 
     form: dict[str, Any] = {"partner": new.pk, "introduced_date": "2025-09-10", "reason": "r"}
-    form["selection"] = name_selection([(wallet.pk, wallet.partner_id, wallet.is_active)])
+    form["selection"] = name_selection(Wallet.objects.all())[1]
     for action in ("deactivate", "reactivate", "reassign"):
         page = choose(client, action, [wallet], **form)
         assert "selection" not in (page.context or {})
