@@ -42,6 +42,7 @@ COLUMNS = ("partner", "chain", "address", "introduced_date", "ended_date", "is_a
 REQUIRED = ("partner", "address", "introduced_date")
 # Of each kind of row, how many a preview shows.
 SAMPLES_MAX = 100
+REFUSED_SHOWN_MAX = 200
 VALUE_LENGTH_SHOWN_MAX = 120
 SLUG_LENGTH_MAX = 60
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -258,16 +259,21 @@ class RefusedRow:
 
 
 class ListResult(Result):
-    """What a list does: how many rows of each kind, samples of them, every refused row, and a digest of all it would change.
+    """What a list does: how many rows of each kind, the first of them, and a digest of all it would change.
 
-    Fifty thousand rows must not stay in memory for a page that shows a few hundred.
+    Fifty thousand rows must not stay in memory for a page that shows a few hundred; refused ones stay as lines of a file.
     """
 
     invalid_rows: list[RefusedRow]
+    """The first of them."""
 
     def __init__(self) -> None:
         super().__init__()
         self._digest = hashlib.sha256()
+        self.refused_count = 0
+        self._refused_csv = io.StringIO()
+        self._refused_lines = csv.writer(self._refused_csv)
+        self._refused_lines.writerow(["row", "line", "partner", "address", "reasons"])
 
     def append_row_result(self, row_result: RowResult) -> None:
         """Keep the first of each kind; of every row, whose it would be and what was there and would be."""
@@ -312,7 +318,15 @@ class ListResult(Result):
 
     def _refuse(self, place: Place, row: Mapping[str, Any], faults: dict[str, list[str]]) -> None:
         partner, address = (_shown(row.get(column)) for column in ("partner", "address"))
-        self.invalid_rows.append(RefusedRow(place, partner, address, faults))
+        self.refused_count += 1
+        if self.refused_count <= REFUSED_SHOWN_MAX:
+            self.invalid_rows.append(RefusedRow(place, partner, address, faults))
+        why = "; ".join(f"{column}: {fault}" for column, found in faults.items() for fault in found)
+        self._refused_lines.writerow([place.row, place.line or "", *map(quote, (partner, address, why))])
+
+    def refused_csv(self) -> str:
+        """Give every refused row with why, one line each, safe to open in a spreadsheet."""
+        return self._refused_csv.getvalue()
 
 
 def _shown(cell: Any) -> str:
@@ -555,7 +569,8 @@ class Preview:
         self.new = by_kind.get(RowResult.IMPORT_TYPE_NEW, [])
         self.changed = by_kind.get(RowResult.IMPORT_TYPE_UPDATE, [])
         self.unchanged = by_kind.get(RowResult.IMPORT_TYPE_SKIP, [])
-        self.refused = result.invalid_rows
+        self.refused, self.refused_count = result.invalid_rows, result.refused_count
+        self.refused_csv = result.refused_csv
         self.errors = [str(error.error) for error in result.base_errors]
 
     @property
@@ -575,16 +590,5 @@ class Preview:
             ("new", self.new_count),
             ("changed", self.changed_count),
             ("unchanged", self.unchanged_count),
-            ("refused", len(self.refused)),
+            ("refused", self.refused_count),
         ]
-
-    def refused_csv(self) -> str:
-        """Write every refused row with why, one line each, safe to open in a spreadsheet."""
-        written = io.StringIO()
-        lines = csv.writer(written)
-        lines.writerow(["row", "line", "partner", "address", "reasons"])
-        for row in self.refused:
-            why = "; ".join(f"{column}: {fault}" for column, faults in row.faults.items() for fault in faults)
-            cells = (row.partner, row.address, why)
-            lines.writerow([row.place.row, row.place.line or "", *map(quote, cells)])
-        return written.getvalue()

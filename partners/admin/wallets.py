@@ -35,7 +35,6 @@ from partners.what_if import BookChange
 logger = logging.getLogger(__name__)
 # What waits in the session: the file that may be confirmed, or the refused rows that may be downloaded.
 PENDING, REFUSED, SHOWN = "wallet_list", "wallet_list_refused", "wallet_list_shown"
-REFUSED_SHOWN_MAX = 200
 
 
 class _Asked(Exception):
@@ -159,7 +158,6 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
     def _show(self, request: HttpRequest, context: dict[str, Any]) -> None:
         """Add to a page what the list would do; take the confirmation from it if there is nothing to confirm."""
         preview = context["preview"] = context["result"].preview
-        context["refused_shown"] = preview.refused[:REFUSED_SHOWN_MAX]
         if preview.is_refused or preview.changes_nothing:
             context.pop("confirm_form", None)
         elif preview.changed_count:
