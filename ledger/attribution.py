@@ -240,7 +240,8 @@ class PoolTakes:
         for group, winner in enumerate(self._winners):
             if winner is not None and winner.names_wallets:
                 coldkeys, takes = self._sum_of([group])
-                self.wallets[winner.agreement_id].takes |= zip(coldkeys, takes.tolist(), strict=True)
+                if coldkeys:
+                    self.wallets[winner.agreement_id].takes |= zip(coldkeys, takes.tolist(), strict=True)
 
     # --- what is asked again only when something of it changed ----------------------------------------------
 
@@ -266,9 +267,8 @@ class PoolTakes:
         self._who = np.empty(0, np.int64)
         self._pending = np.empty(0, np.int64)
         # Most are on nobody's list; to ask the book about each of them would cost most of the run.
-        self._claimable = [place for place, name in enumerate(names) if self._may_be_won(name)]
-        if self._stake.coldkeys:
-            self._place_of = {name: place for place, name in enumerate(names) if name in self._stake.coldkeys}
+        claimable = set(self._book.claimable(names)) | self._stake.coldkeys
+        self._place_of = {name: place for place, name in enumerate(names) if name in claimable}
 
     def _look_at(self, source: Earned) -> None:
         """See who is there and whose they are, if that may differ from the epoch before."""
@@ -279,7 +279,7 @@ class PoolTakes:
         terms = self._book.span(source.block, source.at), source.is_child
         stale: Iterable[int] = ()
         if terms != self._terms:
-            stale = self._claimable
+            stale = self._place_of.values()
         elif self._stake.coldkeys:
             changed = self._stake.changed(self._position, self._blocks[-1] - 1, source.block - 1)
             stale = [self._place_of[coldkey] for coldkey in changed if coldkey in self._place_of]
@@ -311,9 +311,6 @@ class PoolTakes:
     def _position(self) -> tuple[str, int]:
         hotkey, netuid, side = self._pool
         return hotkey, ROOT if side == "ROOT" else netuid
-
-    def _may_be_won(self, coldkey: str) -> bool:
-        return self._book.may_claim(coldkey) or coldkey in self._stake.coldkeys
 
     def _ask(self, place: int, source: Earned) -> None:
         """Ask the book whose a coldkey's stake is."""

@@ -9,6 +9,7 @@ floats is never decided by them.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -108,7 +109,8 @@ class PoolTable:
         coldkeys, bits, self._exponents, since, until = columns
         # The database gives them as decimals.
         self._bits = list(map(int, bits))
-        self.names = list(dict.fromkeys(coldkeys))
+        # The same people hold many pools; each name is kept once.
+        self.names = list(map(sys.intern, dict.fromkeys(coldkeys)))
         place = {name: number for number, name in enumerate(self.names)}
         self._who = np.array([place[name] for name in coldkeys], np.int64)
         self._since, self._until = np.array(since, np.int64), np.array(until, np.int64)

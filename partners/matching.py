@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
@@ -374,9 +374,9 @@ class RuleBook:
         """Tell whether a rule counts stake that was moved under a remark."""
         return any(rule.on_restake and rule.matches(text) for rule in self.memo_rules)
 
-    def may_claim(self, coldkey: str) -> bool:
-        """Tell whether any rule could claim untagged stake of a coldkey: it is listed, or a rule looks at no wallet."""
-        return self._claims_anybody or coldkey in self._by_address
+    def claimable(self, coldkeys: Collection[str]) -> Collection[str]:
+        """Those whose untagged stake any rule could claim: they are listed, or a rule looks at no wallet."""
+        return coldkeys if self._claims_anybody else self._by_address.keys() & coldkeys
 
     def winner(self, delegation: Delegation) -> Winner | None:
         """Find whose the delegation is; at most one, ever (PA1)."""

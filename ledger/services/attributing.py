@@ -7,6 +7,7 @@ from datetime import datetime
 import structlog
 from django.db import transaction
 
+from chain.garbage import no_collection
 from chain.locks import Lock, hold
 from chain.models import Yield
 from ledger.attribution import RULESET, digest
@@ -32,6 +33,7 @@ class CannotAttribute(Exception):
         )
 
 
+@no_collection()
 def attribute_yields(*, now: datetime, limit: int | None = None) -> int:
     """Attribute every yield that is not yet, in block order, at most `limit`; return how many were.
 
