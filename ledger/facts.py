@@ -59,7 +59,7 @@ class Holders:
         # Without models and their fields: they take three times as long, and there are millions.
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT coldkey, share, share_exponent, coalesce(lower(blocks), 0), coalesce(upper(blocks), %s)"
+                "SELECT coldkey, share::text, share_exponent, coalesce(lower(blocks), 0), coalesce(upper(blocks), %s)"
                 " FROM chain_position WHERE hotkey = %s AND netuid = %s AND blocks && %s",
                 [OPEN, hotkey, netuid, self._range],
             )

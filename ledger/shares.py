@@ -102,12 +102,12 @@ class Row(NamedTuple):
 class PoolTable:
     """Who held one pool over some blocks, and how much. No coldkey has two rows at one block."""
 
-    def __init__(self, rows: Iterable[Row | tuple[str, int, int | None, int, int]]) -> None:
+    def __init__(self, rows: Iterable[Row | tuple[str, int | str, int | None, int, int]]) -> None:
         """Take the rows in any order, as `Row` or as plain tuples of the same fields: a day has millions."""
         ordered = sorted(rows, key=itemgetter(0))
         columns: Iterable[Any] = zip(*ordered, strict=True) if ordered else [()] * 5
         coldkeys, bits, self._exponents, since, until = columns
-        # The database gives them as decimals.
+        # The database gives them as text: decimals would be made only to be made integers.
         self._bits = list(map(int, bits))
         # The same people hold many pools; each name is kept once.
         self.names = list(map(sys.intern, dict.fromkeys(coldkeys)))
