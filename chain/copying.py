@@ -1,4 +1,4 @@
-"""Writing many rows at once, with COPY: what bulk_create writes, in a fifth of the time."""
+"""Writing many rows at once, with COPY."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ _TYPES = {"int4": (23, ">i4", 4), "int8": (20, ">i8", 8)}
 
 
 def copy_rows(model: type[models.Model], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Append rows to a model's table, in one statement: its triggers see all of them at once.
+    """Append rows to a model's table, in one statement, so that its triggers see all of them at once; without rows in none.
 
     Values go to the database as they are, without the checks and defaults of the model's fields.
 
     :param columns: names in the database, as ``partner_id``; all without a default of the database's must be there.
     """
+    left = iter(rows)
+    if (first := next(left, None)) is None:
+        return
     with _copying(_statement(model, columns, "TEXT")) as copy:
-        for row in rows:
+        copy.write_row(first)
+        for row in left:
             copy.write_row(row)
 
 
@@ -66,6 +70,9 @@ def _statement(model: type[models.Model], columns: Sequence[str], form: str) -> 
 def _array(values: NDArray[np.int64], kind: str) -> bytes:
     """Spell an array in PostgreSQL's binary form: one dimension from 1, each element behind its length."""
     oid, code, size = _TYPES[kind]
+    limits = np.iinfo(code)
+    if len(values) and not limits.min <= values.min() <= values.max() <= limits.max:
+        raise OverflowError(f"an array of {kind} cannot hold {values.min()} to {values.max()}")
     header = np.array([(1, 0, oid, len(values), 1)], _ARRAY_HEADER)
     elements = np.empty(len(values), [("size", ">i4"), ("value", code)])
     elements["size"], elements["value"] = size, values

@@ -10,10 +10,12 @@ import hashlib
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.db import connection
+from django.db.backends.postgresql.psycopg_any import NumericRange
 
+from chain.copying import copy_rows
 from chain.facts import BlockFacts, HotkeyFact, ShareFact, YieldFact
 from chain.models import (
     Block,
@@ -84,9 +86,10 @@ def store_baseline(number: int, baseline: Sequence[ShareFact], *, known_until: i
                 "UPDATE chain_position SET blocks = int8range(lower(blocks), %s) WHERE upper_inf(blocks)",
                 [known_until + 1],
             )
-    Position.objects.bulk_create(
+    copy_rows(
+        Position,
+        POSITION_COLUMNS,
         (_position(change, number, None) for change in baseline if is_held(change)),
-        batch_size=ROWS_PER_STATEMENT,
     )
 
 
@@ -232,15 +235,12 @@ def is_held(change: ShareFact) -> bool:
     return bool(change.share.bits)
 
 
-def _position(change: ShareFact, first: int, end: int | None) -> Position:
-    return Position(
-        hotkey=change.hotkey,
-        netuid=change.netuid,
-        coldkey=change.coldkey,
-        blocks=(first, end),
-        share=change.share.bits,
-        share_exponent=change.share.exponent,
-    )
+POSITION_COLUMNS = ("hotkey", "netuid", "coldkey", "blocks", "share", "share_exponent")
+
+
+def _position(change: ShareFact, first: int, end: int | None) -> tuple[Any, ...]:
+    """Give the columns of a position."""
+    return (change.hotkey, change.netuid, change.coldkey, NumericRange(first, end), *change.share)
 
 
 def store_shares(blocks: Sequence[BlockFacts]) -> None:
@@ -266,12 +266,12 @@ def store_shares(blocks: Sequence[BlockFacts]) -> None:
                 [numbers[0] for numbers in changes.values()],
             ],
         )
-    Position.objects.bulk_create(_new_positions(blocks, changes), batch_size=ROWS_PER_STATEMENT)
+    copy_rows(Position, POSITION_COLUMNS, _new_positions(blocks, changes))
 
 
 def _new_positions(
     blocks: Sequence[BlockFacts], changes: dict[tuple[str, int, str], list[int]]
-) -> Iterator[Position]:
+) -> Iterator[tuple[Any, ...]]:
     nexts = {key: iter([*numbers[1:], None]) for key, numbers in changes.items()}
     for facts in blocks:
         for change in facts.shares:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import random
 import resource
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +18,10 @@ from django.db.backends.postgresql.psycopg_any import NumericRange
 
 from chain.addresses import encode_address
 from chain.copying import copy_rows
+from chain.facts import ShareFact
 from chain.models import Block, Position, Yield
+from chain.pools.shares import Share
+from chain.storing import store_baseline
 from ledger.readiness import next_day
 from ledger.services import attribute_yields
 from ledger.services.closing import close_day
@@ -36,6 +41,8 @@ HOTKEY, OWNER = (encode_address(bytes([seed]) * 32) for seed in (201, 202))
 def run() -> None:
     """Seconds of both, in the demonstration's database."""
     day, first = make_blocks()
+    written, copied = write_over_copy(first)
+    report("ledger.write_over_copy: positions stored, against raw COPY of the same", written, "s", copied)
     names = sorted(encode_address((10**9 + number).to_bytes(32, "big")) for number in range(DELEGATORS))
     partner = Partner.objects.order_by("pk")[0]
     add_wallets(
@@ -69,6 +76,34 @@ def run() -> None:
         f"# {SUBNETS * EPOCHS:,} epochs of {DELEGATORS:,} delegators; peak of the process {peak:,.0f} MiB",
         flush=True,
     )
+
+
+def write_over_copy(first: int) -> tuple[float, float]:
+    """Median seconds to store a subnet's positions as ingestion does, and to copy others in as text that is there already.
+
+    In turn, because the index of the one grows with the other's rows.
+    """
+    chance = random.Random(8)
+
+    def facts(netuid: int) -> list[ShareFact]:
+        coldkeys = (encode_address(chance.randbytes(32)) for _ in range(DELEGATORS))
+        return [ShareFact(HOTKEY, netuid, key, Share(chance.getrandbits(100) + 1)) for key in coldkeys]
+
+    def copy_text(text: bytes) -> None:
+        statement = "COPY chain_position (hotkey, netuid, coldkey, blocks, share) FROM STDIN"
+        with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.write(text)
+
+    stored, copied = [], []
+    for netuid in range(501, 511, 2):
+        ours, others = facts(netuid), facts(netuid + 1)
+        text = "".join(
+            f"{fact.hotkey}\t{fact.netuid}\t{fact.coldkey}\t[{first},)\t{fact.share.bits}\n"
+            for fact in others
+        )
+        stored.append(seconds(partial(store_baseline, first, ours, known_until=None)))
+        copied.append(seconds(partial(copy_text, text.encode())))
+    return statistics.median(stored), statistics.median(copied)
 
 
 def make_blocks() -> tuple[date, int]:
