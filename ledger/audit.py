@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from django.db.models import Sum
 
 from chain.gaps.queries import next_readable
-from chain.garbage import no_collection
 from chain.models import Block, Yield
 from ledger.attribution import RULESETS, digest
 from ledger.calculation import Calculation
@@ -51,7 +50,6 @@ class Audit:
         return not self.differences
 
 
-@no_collection()
 def check_ledger() -> Audit:
     """Recompute everything from facts: digests, parts, roll-ups, allocations, lines, entries, hashes, balances."""
     audit = Audit()

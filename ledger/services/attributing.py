@@ -33,7 +33,6 @@ class CannotAttribute(Exception):
         )
 
 
-@no_collection()
 def attribute_yields(*, now: datetime, limit: int | None = None) -> int:
     """Attribute every yield that is not yet, in block order, at most `limit`; return how many were.
 
@@ -56,6 +55,7 @@ def attribute_yields(*, now: datetime, limit: int | None = None) -> int:
     return written
 
 
+@no_collection()
 def _next_batch(
     after: tuple[int, int], size: int, reasons: list[str]
 ) -> tuple[tuple[int, int] | None, list[Attribution]]:

@@ -65,7 +65,6 @@ def close_due_days(*, actor: Actor, now: datetime) -> list[Period]:
     return closed
 
 
-@no_collection()
 @transaction.atomic
 def close_day(*, day: date, actor: Actor, now: datetime) -> Period:
     """Close one UTC day for good.
@@ -115,6 +114,7 @@ def close_day(*, day: date, actor: Actor, now: datetime) -> Period:
     return period
 
 
+@no_collection()
 def calculate_blocks(first: int, last: int, start_at: datetime, book: RuleBook) -> Calculation:
     """Work out blocks `first` to `last` from the facts, with the lots that periods before `start_at` left open.
 
