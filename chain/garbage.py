@@ -10,7 +10,7 @@ from contextlib import contextmanager
 @contextmanager
 def no_collection() -> Iterator[None]:
     """Let the collector rest while millions of rows are read: it would look through all that is there again and again, for
-    a third of the time, and rows have no cycles. What is let go of meanwhile is freed at once all the same.
+    a fifth of the time and more, and rows have no cycles. What is let go of meanwhile is freed at once all the same.
     """
     was_enabled = gc.isenabled()
     gc.disable()
