@@ -295,14 +295,11 @@ def _number_delegators(result: Calculation) -> dict[str, int]:
     coldkeys: set[str] = set()
     for roll_ups in result.roll_ups.values():
         coldkeys.update(*(rolled.coldkeys for rolled in roll_ups))
-    # One array: a parameter for each takes a second for twenty thousand.
-    known = Delegator.objects.extra(where=["coldkey = ANY (%s)"], params=[list(coldkeys)]).values_list(
-        "coldkey", "pk"
-    )
-    number = dict(known)
+    everybody = Delegator.objects.values_list("coldkey", "pk")
+    number = dict(everybody)
     if new := coldkeys - number.keys():
         copy_rows(Delegator, ("coldkey",), ((coldkey,) for coldkey in sorted(new)))
-        number = dict(known.all())
+        number = dict(everybody.all())
     return number
 
 
