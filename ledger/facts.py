@@ -56,7 +56,7 @@ class Holders:
         return self._last[1].at(block)
 
     def _read(self, hotkey: str, netuid: int) -> list[Any]:
-        # Without models and their fields: they take three times as long, and there are millions.
+        # As plain tuples: there are millions, which models and their fields would slow down.
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT coldkey, share::text, share_exponent, coalesce(lower(blocks), 0), coalesce(upper(blocks), %s)"
