@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import csv
 import io
-import re
+import pickle
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from tempfile import SpooledTemporaryFile
+from typing import Any, NamedTuple
 
-from chain.imports.files import FileRefused, decode_text
+from chain.imports.files import FileRefused, encoding_of
 from partners import xlsx_parts
 
 # Fifty thousand wallets with short notes are 9 MB.
@@ -24,7 +26,9 @@ COLUMNS_MAX = xlsx_parts.COLUMNS_MAX
 CELL_BYTES_MAX = 4_096
 # More than the columns that there may be can hold.
 ROW_LENGTH_MAX = 300_000
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+# How many rows are in memory at once, and from how many bytes on the others wait in a file.
+BATCH = 1_000
+HELD_BYTES_MAX = 1024 * 1024
 _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 _ZIP, _OLE = b"PK", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OTHER_KINDS = {
@@ -65,17 +69,55 @@ class Place:
         return f"{self.row:,} (line {self.line:,})" if self.line not in {0, self.row} else f"{self.row:,}"
 
 
-@dataclass(frozen=True, slots=True)
+class Record(NamedTuple):
+    """One row: where it stands, its cells, and what is wrong with it as a whole."""
+
+    place: Place
+    cells: Sequence[Any]
+    fault: str = ""
+
+
 class Sheet:
     """The names in the first row, and all rows below it that are not blank, each with as many cells.
 
-    `faults` says by index of the row what is wrong with it as a whole.
+    The rows of a long list wait in a temporary file, so that it takes no more memory than a short one.
     """
 
-    names: list[str]
-    rows: list[Sequence[Any]] = field(default_factory=list)
-    places: list[Place] = field(default_factory=list)
-    faults: dict[int, str] = field(default_factory=dict)
+    def __init__(self, names: list[str], records: Iterable[Record] = ()) -> None:
+        self.names = names
+        self._count = 0
+        self._last: list[Record] = []
+        self._file = SpooledTemporaryFile(HELD_BYTES_MAX)  # noqa: SIM115 - open as long as the sheet is there
+        weakref.finalize(self, self._file.close)
+        for record in records:
+            self.add(record)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Record]:
+        for batch in self.batches():
+            yield from batch
+
+    def add(self, record: Record) -> None:
+        """Put a row below the others."""
+        self._last.append(record)
+        self._count += 1
+        if len(self._last) == BATCH:
+            self._file.seek(0, io.SEEK_END)
+            pickle.dump(self._last, self._file, pickle.HIGHEST_PROTOCOL)
+            self._last = []
+
+    def batches(self) -> Iterator[list[Record]]:
+        """Give the rows, a thousand at a time."""
+        place = 0
+        for _ in range(self._count // BATCH):
+            self._file.seek(place)
+            batch = pickle.load(self._file)  # noqa: S301 - what add() wrote
+            place = self._file.tell()
+            yield batch
+        if self._last:
+            yield self._last
 
 
 def read_sheet(
@@ -125,26 +167,24 @@ def _to_sheet(
     for place, cells in records:
         if all(cell is None or (isinstance(cell, str) and not cell.strip(" \t")) for cell in cells):
             continue
-        if len(sheet.rows) == ROWS_MAX:
+        if len(sheet) == ROWS_MAX:
             raise FileRefused(f"The list has more than {ROWS_MAX:,} rows. Split it.")
-        _add(sheet, place, cells)
-    if not sheet.rows:
+        sheet.add(_record(place, cells, len(names)))
+    if not len(sheet):
         raise FileRefused("The list has no rows below the names of its columns.")
     return sheet
 
 
-def _add(sheet: Sheet, place: Place, cells: Sequence[Any]) -> None:
-    width = len(sheet.names)
-    extra = cells[width:]
-    is_longer = any(cell not in {None, ""} for cell in extra)
+def _record(place: Place, cells: Sequence[Any], width: int) -> Record:
+    fault = ""
+    is_longer = any(cell not in {None, ""} for cell in cells[width:])
     # A workbook leaves out empty cells at the end, a text file never does.
     if is_longer or (place.line and len(cells) < width):
-        sheet.faults[len(sheet.rows)] = (
+        fault = (
             f"Has {len(cells)} cell{'s' if len(cells) != 1 else ''}, but the first row names {width} columns:"
             " a separator or a quote is missing or too many."
         )
-    sheet.rows.append([*cells[:width], *[None] * (width - len(cells))])
-    sheet.places.append(place)
+    return Record(place, [*cells[:width], *[None] * (width - len(cells))], fault)
 
 
 # --- CSV ----------------------------------------------------------------------------------------------
@@ -152,11 +192,11 @@ def _add(sheet: Sheet, place: Place, cells: Sequence[Any]) -> None:
 
 def _csv_records(content: bytes, known: set[str]) -> Iterator[tuple[Place, Sequence[Any]]]:
     """Yield all records, blank ones too, so that rows are counted as a spreadsheet counts them."""
-    text = decode_text(content)
-    if not text.strip():
-        raise FileRefused("The file is empty.")
+    text = io.TextIOWrapper(io.BytesIO(content), encoding_of(content), newline="")
+    separator = _separator(text.readline(ROW_LENGTH_MAX).rstrip("\r\n"), known)
+    text.seek(0)
     fed = _Lines(text)
-    lines = csv.reader(fed, delimiter=_separator(text, known), strict=True)
+    lines = csv.reader(fed, delimiter=separator, strict=True)
     number, begin = 0, 1
     while True:
         try:
@@ -172,13 +212,13 @@ def _csv_records(content: bytes, known: set[str]) -> Iterator[tuple[Place, Seque
 
 
 class _Lines:
-    """The lines of a text one by one, without a second copy of it; refuses a row longer than any that can be.
+    """The lines of a text one by one; refuses a row longer than any that can be.
 
     A row of millions of cells would take many times the memory of its file.
     """
 
-    def __init__(self, text: str) -> None:
-        self._found = _LINE.finditer(text)
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
         self._line = self._length = 0
 
     def begin_row(self, line: int) -> None:
@@ -189,14 +229,16 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        found = next(self._found)
-        self._length += found.end() - found.start()
+        line = self._text.readline(ROW_LENGTH_MAX + 1)
+        if not line:
+            raise StopIteration
+        self._length += len(line)
         if self._length > ROW_LENGTH_MAX:
             raise FileRefused(
                 f"The row that begins on line {self._line:,} has more than {ROW_LENGTH_MAX:,} characters; perhaps the"
                 " ends of lines are lost, or a quote is not closed."
             )
-        return found.group()
+        return line
 
 
 def _csv_fault(begin: int, end: int, said: str) -> str:
@@ -214,13 +256,11 @@ def _csv_fault(begin: int, end: int, said: str) -> str:
     return f"Line {end:,} is not CSV: {said}."
 
 
-def _separator(text: str, known: set[str]) -> str:
+def _separator(first: str, known: set[str]) -> str:
     """Find the separator by which the first line names known columns, or at least names most.
 
     :raises FileRefused: when two would do.
     """
-    line = _LINE.match(text, 0, ROW_LENGTH_MAX)
-    first = line.group().rstrip("\r\n") if line else ""
     named: dict[str, int] = {}
     for separator in _SEPARATORS:
         try:

@@ -11,10 +11,11 @@ import hashlib
 import io
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import cached_property
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -22,7 +23,6 @@ from django.db import DatabaseError
 from import_export import fields, resources, widgets
 from import_export.formats.base_formats import Format
 from import_export.results import Result, RowResult
-from tablib import Dataset
 
 from chain.addresses import InvalidAddress
 from chain.families import check_address
@@ -33,13 +33,14 @@ from chain.texts import check_text, without_hidden
 from partners.matching import FormerSpan, WalletTerms, former_of
 from partners.models import WALLET_ENDS_LATER, Partner, Wallet, check_wallet_day, own_chain
 from partners.queries import former_owners
-from partners.sheets import CellError, Formula, Place, Sheet, column_name, read_sheet
+from partners.sheets import HELD_BYTES_MAX, CellError, Formula, Place, Record, Sheet, column_name, read_sheet
 from partners.texts import check_notes, check_size, quote, tidy, unquote
 from partners.what_if import KINDS, BookChange
 
 logger = logging.getLogger(__name__)
 COLUMNS = ("partner", "chain", "address", "introduced_date", "ended_date", "is_active", "notes")
 REQUIRED = ("partner", "address", "introduced_date")
+RECORD = "its record"
 # Of each kind of row, how many a preview shows.
 SAMPLES_MAX = 100
 REFUSED_SHOWN_MAX = 200
@@ -64,16 +65,20 @@ class WalletRow:
 
 
 class ListReader:
-    """Reads the rows of one list against what is stored, loaded once."""
+    """Reads the rows of one list against what is stored."""
 
-    def __init__(self, *, addresses: Iterable[str], today: date) -> None:
+    def __init__(self, *, today: date) -> None:
         self._today = today
         self._family, self._chain = family(), own_chain()
         self._partners = {partner.slug: partner for partner in Partner.objects.all()}
+        self.stored: dict[tuple[str, str], Wallet] = {}
+        self._hotkeys = set(Hotkey.objects.values_list("address", flat=True))
+        self._first_seen: dict[str, Place] = {}
+
+    def load(self, addresses: Iterable[str]) -> None:
+        """Load the wallets that the rows to be read next are compared with, in place of those before."""
         wallets = Wallet.objects.filter(address__in=set(addresses)).select_related("partner")
         self.stored = {(wallet.chain, wallet.address): wallet for wallet in wallets}
-        self._hotkeys = set(Hotkey.objects.values_list("address", flat=True))
-        self._first_seen: dict[tuple[str, str], Place] = {}
 
     def read(self, row: Mapping[str, Any], place: Place) -> WalletRow:
         """Read one row of the list, which stands at this place of the file.
@@ -102,7 +107,8 @@ class ListReader:
         is_active = attempt("is_active", _read_flag) if "is_active" in row else None
         notes = attempt("notes", _read_notes) if "notes" in row else None
         if address and chain:
-            first = self._first_seen.setdefault((chain, address), place)
+            # Another chain's was refused.
+            first = self._first_seen.setdefault(address, place)
             if first != place:
                 faults["address"] = f"The same address is already on row {first}."
             elif stored is not None and partner is not None and stored.partner_id != partner.pk:
@@ -217,10 +223,27 @@ def _read_notes(cell: Any) -> str:
     return notes
 
 
-class ListDataset(Dataset):
-    """The rows of a file with where they stand in it."""
+class ListDataset:
+    """The rows of a sheet, read from it as often as they are asked for: all that the library asks of a tablib `Dataset`.
 
-    sheet: Sheet
+    Each row ends with its `Record`, under a name that no column has.
+    """
+
+    def __init__(self, sheet: Sheet) -> None:
+        self._sheet = sheet
+        self.headers = [*_columns(sheet.names), RECORD]
+        self.reader: ListReader | None = None
+
+    def __len__(self) -> int:
+        return len(self._sheet)
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        address = self.headers.index("address")
+        for batch in self._sheet.batches():
+            if self.reader:
+                self.reader.load(_text(record.cells[address]) for record in batch)
+            for record in batch:
+                yield [*record.cells, record]
 
 
 class WalletFile(Format):
@@ -242,10 +265,7 @@ class WalletFile(Format):
 
         :raises FileRefused: for what is no wallet list.
         """
-        sheet = read_sheet(content, known=COLUMNS, check_names=_columns)
-        dataset = ListDataset(*sheet.rows, headers=_columns(sheet.names))
-        dataset.sheet = sheet
-        return dataset
+        return ListDataset(read_sheet(content, known=COLUMNS, check_names=_columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +281,7 @@ class RefusedRow:
 class ListResult(Result):
     """What a list does: how many rows of each kind, the first of them, and a digest of all it would change.
 
-    Fifty thousand rows must not stay in memory for a page that shows a few hundred; refused ones stay as lines of a file.
+    Fifty thousand rows must not stay in memory for a page that shows a few hundred; refused ones are lines of a file.
     """
 
     invalid_rows: list[RefusedRow]
@@ -271,7 +291,8 @@ class ListResult(Result):
         super().__init__()
         self._digest = hashlib.sha256()
         self.refused_count = 0
-        self._refused_csv = io.StringIO()
+        waiting = SpooledTemporaryFile(HELD_BYTES_MAX)  # noqa: SIM115 - open as long as the result is there
+        self._refused_csv = io.TextIOWrapper(waiting, "utf-8-sig", newline="")
         self._refused_lines = csv.writer(self._refused_csv)
         self._refused_lines.writerow(["row", "line", "partner", "address", "reasons"])
 
@@ -310,7 +331,7 @@ class ListResult(Result):
         super().append_error_row(number, None, errors)
         logger.error("partners.list_row_failed", exc_info=errors[0].error)
         what = f"Could not be read ({type(errors[0].error).__name__}). Remove the row and report it."
-        self._refuse(Place(number + 1), row, {"row": [what]})
+        self._refuse(row[RECORD].place, row, {"row": [what]})
 
     def row_errors(self) -> list[Any]:
         """Unforeseen errors, by number of the row."""
@@ -324,9 +345,10 @@ class ListResult(Result):
         why = "; ".join(f"{column}: {fault}" for column, found in faults.items() for fault in found)
         self._refused_lines.writerow([place.row, place.line or "", *map(quote, (partner, address, why))])
 
-    def refused_csv(self) -> str:
+    def refused_csv(self) -> bytes:
         """Give every refused row with why, one line each, safe to open in a spreadsheet."""
-        return self._refused_csv.getvalue()
+        self._refused_csv.seek(0)
+        return self._refused_csv.buffer.read()
 
 
 def _shown(cell: Any) -> str:
@@ -377,26 +399,18 @@ class WalletResource(resources.ModelResource):
         self._reader: ListReader
         self._row: WalletRow
         self._place: Place
-        self._sheet: Sheet | None
         self._changes: list[tuple[str, str, str]] = []
 
-    def before_import(self, dataset: Any, **kwargs: Any) -> None:
-        """Refuse what is no wallet list, and load what its rows are compared with."""
-        try:
-            _columns(dataset.headers or [])
-        except FileRefused:
-            dataset.wipe()
-            raise
-        self._sheet = getattr(dataset, "sheet", None)
-        self._reader = ListReader(addresses=map(_text, dataset["address"]), today=self._today)
+    def before_import(self, dataset: ListDataset, **kwargs: Any) -> None:
+        """Make ready what rows are compared with."""
+        self._reader = dataset.reader = ListReader(today=self._today)
 
     def before_import_row(self, row: Any, **kwargs: Any) -> None:
         """Read the row; a refusal makes it an invalid row of the preview."""
-        index = kwargs["row_number"] - 1
-        # The first row of the sheet holds the headers.
-        self._place = self._sheet.places[index] if self._sheet else Place(index + 2)
-        if self._sheet and index in self._sheet.faults:
-            raise RowRefused({"row": self._sheet.faults[index]}, self._place)
+        record: Record = row[RECORD]
+        self._place = record.place
+        if record.fault:
+            raise RowRefused({"row": record.fault}, self._place)
         self._row = self._reader.read(row, self._place)
 
     def get_or_init_instance(self, instance_loader: Any, row: Any) -> tuple[Wallet, bool]:

@@ -42,6 +42,7 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     STAKE_EVENTS: ("direction", "signer", "other_staker", "other_vote_account"),
 }
 GENESIS = "genesis_hash"
+_PIECE = 64 * 1024
 # The column that tells the two kinds of sheet apart.
 _MARK = {REWARDS: "component", STAKE_EVENTS: "kind"}
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -84,12 +85,33 @@ def read_file(content: bytes) -> Rows:
     return rows
 
 
+def encoding_of(content: bytes) -> str:
+    """Name the encoding of a text: UTF-8, or UTF-16 that begins with its byte order mark. The text itself is not held.
+
+    :raises FileRefused: as `decode_text` does.
+    """
+    encoding = _marked(content)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        for start in range(0, len(content), _PIECE):
+            piece = decoder.decode(content[start : start + _PIECE], final=start + _PIECE >= len(content))
+            if "\0" in piece:
+                decode_text(content)
+    except UnicodeDecodeError:
+        decode_text(content)
+    return encoding
+
+
+def _marked(content: bytes) -> str:
+    return next((name for mark, name in _BOMS if content.startswith(mark)), "utf-8")
+
+
 def decode_text(content: bytes) -> str:
-    """Read UTF-8, or UTF-16 that begins with its byte order mark, as text without zero bytes.
+    """Read a text of any encoding that `encoding_of` knows, without zero bytes.
 
     :raises FileRefused: naming the line that is something else, and how to save it.
     """
-    encoding = next((name for mark, name in _BOMS if content.startswith(mark)), "utf-8")
+    encoding = _marked(content)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:

@@ -10,7 +10,6 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from hypothesis import given
 from hypothesis import strategies as st
-from tablib import Dataset
 
 from ledger import explaining
 from ledger.audit import check_ledger
@@ -22,7 +21,7 @@ from partners import services
 from partners.admin.wallet_changes import _would_change
 from partners.matching import former_of
 from partners.models import Agreement, Partner, Wallet
-from partners.wallet_lists import WalletResource
+from partners.wallet_lists import WalletFile, WalletResource
 from partners.what_if import BookChange, apply, difference
 
 ANN, BOB = key("ann"), key("bob")
@@ -207,7 +206,7 @@ def test_pa9_giving_on_what_was_switched_off_is_tried_as_it_will_be(alpha: Agree
 @pytest.mark.parametrize("day", [ONE, TWO, THREE])
 def test_pa9_a_list_that_moves_the_border_is_tried_as_it_will_be(alpha: Agreement, day: date) -> None:
     give("beta", TWO)
-    table = Dataset(["beta", ANN, str(day)], headers=["partner", "address", "introduced_date"])
+    table = WalletFile().create_dataset(f"partner,address,introduced_date\nbeta,{ANN},{day}".encode())
     before, (change, _) = services.rules_now(), WalletResource().read_change(table)
     WalletResource().import_data(table, raise_errors=True)
     assert apply(change, before)["wallets"] == services.rules_now()["wallets"]

@@ -165,7 +165,7 @@ class WalletAdmin(ManyWallets, ImportExportMixin, RecordedAdmin):
         request.session[SHOWN] = context["result"].digest
         if preview.refused:
             storage = TempFolderStorage()
-            storage.save(preview.refused_csv().encode("utf-8-sig"))
+            storage.save(preview.refused_csv())
             request.session[REFUSED] = storage.name
 
     def _show_again(self, request: HttpRequest, form: forms.WalletConfirmForm) -> HttpResponse:

@@ -13,7 +13,7 @@ from openpyxl import Workbook
 
 from chain.imports.files import FileRefused
 from partners import sheets, xlsx_parts
-from partners.sheets import CellError, Formula, Place, Sheet, read_sheet
+from partners.sheets import CellError, Formula, Place, Record, Sheet, read_sheet
 
 KNOWN = ("partner", "chain", "address", "introduced_date", "is_active", "notes")
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -74,8 +74,8 @@ def test_pa5_encodings_separators_and_line_ends_read_the_same(
     marks = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
     sheet = read(marks.get(encoding, b"") + text.encode(encoding))
     assert sheet.names == ["partner", "notes"]
-    assert sheet.rows == [["zoë", "α, β"], ["b", ""]]
-    assert not sheet.faults
+    assert [record.cells for record in sheet] == [["zoë", "α, β"], ["b", ""]]
+    assert not any(record.fault for record in sheet)
 
 
 @pytest.mark.parametrize(
@@ -117,16 +117,17 @@ def test_pa5_what_is_no_list_is_refused_with_what_to_do(content: bytes, said: st
 
 def test_pa5_rows_are_counted_as_a_spreadsheet_does_and_lines_as_an_editor_does() -> None:
     sheet = read('partner,notes\n\na,"two\nlines"\n,\nb,"three\r\nmore\rlines"\nc,\n')
-    assert sheet.places == [Place(3, 3), Place(5, 6), Place(6, 9)]
-    assert [str(place) for place in sheet.places] == ["3", "5 (line 6)", "6 (line 9)"]
-    assert [row[0] for row in sheet.rows] == ["a", "b", "c"]
+    assert [record.place for record in sheet] == [Place(3, 3), Place(5, 6), Place(6, 9)]
+    assert [str(record.place) for record in sheet] == ["3", "5 (line 6)", "6 (line 9)"]
+    assert [record.cells[0] for record in sheet] == ["a", "b", "c"]
 
 
 def test_pa5_a_row_of_another_width_is_marked_and_empty_columns_at_the_end_are_not() -> None:
     sheet = read("partner,notes,,\na,b,,\nc\nd,e,,f\n")
     assert sheet.names == ["partner", "notes"]
-    assert sorted(sheet.faults) == [1, 2]
-    assert "Has 1 cell, but the first row names 2 columns" in sheet.faults[1]
+    faults = [record.fault for record in sheet]
+    assert list(map(bool, faults)) == [False, True, True]
+    assert "Has 1 cell, but the first row names 2 columns" in faults[1]
 
 
 def test_pa5_a_quoted_separator_in_the_first_line_is_no_separator() -> None:
@@ -148,10 +149,21 @@ def test_pa5_a_workbook_keeps_kinds_of_cells_and_where_rows_stand() -> None:
         ["c", datetime(2025, 8, 1, 12), True],  # noqa: DTZ001
     ]
     sheet = read(workbook(rows, [], change=add_error))
-    assert sheet.places == [Place(2), Place(4), Place(5)]
-    assert sheet.rows[0] == ["a", datetime(2025, 8, 1), 5]  # noqa: DTZ001
-    assert sheet.rows[1] == ["b", CellError("#N/A"), Formula()]
-    assert sheet.rows[2] == ["c", datetime(2025, 8, 1, 12), True]  # noqa: DTZ001
+    assert list(sheet) == [
+        Record(Place(2), ["a", datetime(2025, 8, 1), 5]),  # noqa: DTZ001
+        Record(Place(4), ["b", CellError("#N/A"), Formula()]),
+        Record(Place(5), ["c", datetime(2025, 8, 1, 12), True]),  # noqa: DTZ001
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 999, 1_000, 1_001, 3_000])
+def test_pa5_a_long_list_waits_in_a_file_and_is_read_as_often_as_asked(count: int) -> None:
+    sheet = read("partner,notes\n" + "".join(f"{number},{'n' * 900}\n" for number in range(count)))
+    assert len(sheet) == count
+    for _ in range(2):
+        assert [record.cells[0] for record in sheet] == [str(number) for number in range(count)]
+    # Two who read it at once do not disturb each other.
+    assert all(first == second for first, second in zip(sheet, sheet, strict=True))
 
 
 def test_pa5_a_workbook_with_two_filled_sheets_is_refused_with_their_names() -> None:

@@ -45,7 +45,8 @@ def through(form: str, text: str) -> Any:
     """The cell that a file of this form holds for a text, as the import reads the file."""
     written = tablib.Dataset([quote(text), "x"], headers=["notes", "address"]).export(form)
     content = written if isinstance(written, bytes) else written.encode()
-    return read_sheet(content, known=["notes", "address"]).rows[0][0] or ""
+    [record] = read_sheet(content, known=["notes", "address"])
+    return record.cells[0] or ""
 
 
 # Opening the first workbook takes long.

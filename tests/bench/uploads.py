@@ -1,5 +1,6 @@
 """Malformed wallet lists: read and refused, against the longest that this may take; uploaded to the site as it is served,
-in several windows at once, against opening the page as often; and the most memory that a web process took."""
+in several windows at once, against opening the page as often; and the most memory that a web process took, by then and
+after a list as long as may be."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from urllib.parse import urlsplit
 import requests
 from urllib3 import encode_multipart_formdata
 
+from chain.addresses import encode_address
 from chain.imports.files import FileRefused
+from partners.sheets import BYTES_MAX, ROWS_MAX
 from partners.tests import malformed
 from partners.wallet_lists import ListResult, WalletFile, WalletResource
 from tests.bench.__main__ import report
@@ -46,6 +49,9 @@ def run() -> None:
         opened = seconds(visitors.open, lists)
         taken = seconds(visitors.upload, lists)
         peak = max(map(peak_mb, processes_of(home, naming="gunicorn")))
+        for _ in range(AT_ONCE):
+            visitors.upload(longest_list())
+        longest = max(map(peak_mb, processes_of(home, naming="gunicorn")))
     report(
         f"a list of 10,000 malformed rows and 500 malformed lists, {AT_ONCE} at once, against the page alone",
         taken,
@@ -53,6 +59,20 @@ def run() -> None:
         opened,
     )
     report("the most memory of a web process by then, against the most allowed", peak, "MB", MEMORY_MAX_MB)
+    report(
+        f"the same after lists of {ROWS_MAX:,} refused rows and {BYTES_MAX // 1024**2} MB, against the most allowed",
+        longest,
+        "MB",
+        MEMORY_MAX_MB,
+    )
+
+
+def longest_list() -> bytes:
+    """Give as many rows and bytes as a list may have, each row with a day that is none."""
+    head = "partner,address,introduced_date,notes\n"
+    rows = (f"talisman,{encode_address(n.to_bytes(32, 'big'))},2025-08-41," for n in range(ROWS_MAX))
+    notes = "n" * (BYTES_MAX // ROWS_MAX - 75) + "\n"
+    return (head + "".join(row + notes for row in rows)).encode()
 
 
 def is_refused(content: bytes) -> bool:
