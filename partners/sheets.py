@@ -144,6 +144,11 @@ def read_sheet(
     return _to_sheet(records, check_names)
 
 
+def is_too_long(content: bytes) -> bool:
+    """Whether a list that was written, CSV or XLSX, holds more bytes than are read here."""
+    return len(content) > BYTES_MAX or (content.startswith(_ZIP) and xlsx_parts.is_too_large(content))
+
+
 def column_name(written: str) -> str:
     """Give the name of a column as it is known, however it is written: `Address` is `address`."""
     return written.strip().lower()

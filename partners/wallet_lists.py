@@ -11,7 +11,8 @@ import hashlib
 import io
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import cached_property
@@ -20,6 +21,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
+from django.db.models import QuerySet
 from import_export import fields, resources, widgets
 from import_export.formats.base_formats import Format
 from import_export.results import Result, RowResult
@@ -33,7 +35,18 @@ from chain.texts import check_text, without_hidden
 from partners.matching import FormerSpan, WalletTerms, former_of
 from partners.models import WALLET_ENDS_LATER, Partner, Wallet, check_wallet_day, own_chain
 from partners.queries import former_owners
-from partners.sheets import HELD_BYTES_MAX, CellError, Formula, Place, Record, Sheet, column_name, read_sheet
+from partners.sheets import (
+    HELD_BYTES_MAX,
+    ROWS_MAX,
+    CellError,
+    Formula,
+    Place,
+    Record,
+    Sheet,
+    column_name,
+    is_too_long,
+    read_sheet,
+)
 from partners.texts import check_notes, check_size, quote, tidy, unquote
 from partners.what_if import KINDS, BookChange
 
@@ -566,6 +579,40 @@ def _columns(headers: Sequence[str | None]) -> list[str]:
             twice = [repr(header) for header in spelled if column_name(header) == name]
             raise FileRefused(f"Two columns are named {name}: {' and '.join(twice[:2])}. Remove one of them.")
     return names
+
+
+def zip_of_lists(lists: Sequence[bytes], name: str) -> bytes:
+    """Pack lists that are each short enough to be imported: `wallets.csv` becomes `wallets-1-of-3.csv` and so on."""
+    packed = io.BytesIO()
+    stem, _, ending = name.rpartition(".")
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, content in enumerate(lists, 1):
+            archive.writestr(f"{stem}-{number}-of-{len(lists)}.{ending}", content)
+    return packed.getvalue()
+
+
+def export_in_lists(
+    wallets: QuerySet[Wallet], export: Callable[[QuerySet[Wallet]], bytes]
+) -> Iterator[bytes]:
+    """Export wallets, in the order given, as lists that can each be imported again.
+
+    :param export: writes some of them as one file.
+    """
+    total = wallets.count()
+    for first in range(0, max(total, 1), ROWS_MAX):
+        yield from _short_enough(wallets, first, min(ROWS_MAX, total - first), export)
+
+
+def _short_enough(
+    wallets: QuerySet[Wallet], first: int, count: int, export: Callable[[QuerySet[Wallet]], bytes]
+) -> Iterator[bytes]:
+    content = export(wallets[first : first + count])
+    if count <= 1 or not is_too_long(content):
+        yield content
+        return
+    half = count // 2
+    yield from _short_enough(wallets, first, half, export)
+    yield from _short_enough(wallets, first + half, count - half, export)
 
 
 class Preview:

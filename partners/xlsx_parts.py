@@ -50,6 +50,16 @@ def check(content: bytes, *, rows_max: int) -> int:
         ) from error
 
 
+def is_too_large(content: bytes) -> bool:
+    """Whether a sound workbook unpacks to more bytes than are read here."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return _size(archive) > BYTES_MAX
+
+
+def _size(archive: zipfile.ZipFile) -> int:
+    return sum(part.file_size for part in archive.infolist())
+
+
 def _check_sizes(archive: zipfile.ZipFile) -> None:
     parts = archive.infolist()
     names = {part.filename for part in parts}
@@ -64,8 +74,7 @@ def _check_sizes(archive: zipfile.ZipFile) -> None:
         raise FileRefused(
             f"The workbook has {len(parts):,} parts, some perhaps twice. Save the list alone as a new XLSX file."
         )
-    size = sum(part.file_size for part in parts)
-    if size > BYTES_MAX:
+    if (size := _size(archive)) > BYTES_MAX:
         raise FileRefused(
             f"The workbook unpacks to {size:,} bytes; {BYTES_MAX:,} is the most. Save the list alone as a new XLSX file."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -260,6 +261,44 @@ def test_le9_what_was_stored_before_it_was_checked_is_exported_without_it_and_co
     [row] = read
     assert dict(zip(read.headers, row, strict=True))["notes"].rstrip(" ") == "'=bell, rung\ntwice"
     assert counts(load(read)) == {"unchanged": 1}
+
+
+@pytest.mark.parametrize("form", ["0", "1"])
+@pytest.mark.parametrize(
+    ("limits", "sizes"),
+    [
+        ({"partners.wallet_lists.ROWS_MAX": 7}, [7]),
+        ({"partners.wallet_lists.ROWS_MAX": 3}, [3, 3, 1]),
+        ({"partners.sheets.BYTES_MAX": 0, "partners.wallet_lists.ROWS_MAX": 2}, [1] * 7),
+        (
+            {"partners.xlsx_parts.BYTES_MAX": 0, "partners.wallet_lists.ROWS_MAX": 3},
+            {"0": [3, 3, 1], "1": [1] * 7},
+        ),
+    ],
+)
+def test_pa5_what_is_too_long_for_one_list_is_exported_as_several_that_come_back(
+    operator: Client, form: str, limits: dict[str, int], sizes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partner = make_partner()
+    for number in range(1, 8):
+        make_wallet(partner, number)
+    with monkeypatch.context() as patched:
+        for name, value in limits.items():
+            patched.setattr(name, value)
+        answer = operator.post(reverse("admin:partners_wallet_export"), {"format": form, "resource": "0"})
+    lists, expected = [answer.content], sizes[form] if isinstance(sizes, dict) else sizes
+    if len(expected) > 1:
+        assert answer["Content-Disposition"].endswith('.zip"')
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            assert archive.namelist()[0].endswith(f"-1-of-{len(expected)}.{['csv', 'xlsx'][int(form)]}")
+            lists = [archive.read(name) for name in archive.namelist()]
+    assert [counts(load(WalletFile().create_dataset(one))) for one in lists] == [
+        {"unchanged": n} for n in expected
+    ]
+    Wallet.objects.all().delete()
+    for one in lists:
+        load(WalletFile().create_dataset(one))
+    assert Wallet.objects.count() == 7
 
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\n", "\uff1d"])
