@@ -248,6 +248,15 @@ class PendingSerializer(serializers.Serializer[Any]):
     alpha_rao = serializers.IntegerField()
 
 
+class UsdSerializer(serializers.Serializer[Any]):
+    """The price of the coin in dollars at the end of the period, and the commission at it."""
+
+    price = serializers.CharField(help_text="Of one whole coin, a decimal number.")
+    source = serializers.CharField()  # type: ignore[assignment]
+    at = serializers.DateTimeField(help_text="The moment that the source quoted it for.")
+    commission = serializers.CharField(help_text="Dollars and cents.")
+
+
 class StatementSerializer(serializers.Serializer[Any]):
     """A statement as its JSON file has it; `content_hash` is that of the file and of the page."""
 
@@ -266,6 +275,9 @@ class StatementSerializer(serializers.Serializer[Any]):
         required=False, help_text="What amounts are billionths of; TAO if left out."
     )
     content_hash = serializers.CharField()
+    usd = UsdSerializer(
+        required=False, help_text="Left out until a price is known; no part of what `content_hash` covers."
+    )
 
 
 class StatementView(ApiView, GenericAPIView):  # type: ignore[type-arg]

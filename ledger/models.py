@@ -14,7 +14,7 @@ from django.db.models import F, Q
 
 from chain.families import COINS
 from chain.fields import RaoField
-from chain.models import ADDRESS_LENGTH, Conversion, Side, Yield
+from chain.models import ADDRESS_LENGTH, Conversion, FiatPrice, Side, Yield
 from chain.units import BPS_WHOLE
 from partners.models import BASES, Agreement, Partner, Rule, Wallet
 from partners.rates import Basis
@@ -74,6 +74,24 @@ class Period(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class PeriodPrice(models.Model):
+    """The quote that a period's statements are valued at: that of its end, attached once, when it is known.
+
+    It is kept rather than looked up, so that a value that was shown does not change when another quote comes later. A
+    trigger sees that the quote is TAO's in dollars and not of after the period's end.
+    """
+
+    period = models.OneToOneField(Period, on_delete=models.PROTECT, related_name="usd")
+    price = models.ForeignKey(FiatPrice, on_delete=models.PROTECT, related_name="+")
+    attached_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-period__start_at"]
+
+    def __str__(self) -> str:
+        return f"price of {self.period_id}"
 
 
 class PartnerTake(models.Model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -11,7 +11,9 @@ from operator import attrgetter
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
 
+from chain.fields import RaoField
 from chain.network import coin
 from chain.queries import spot_prices_rao
 from chain.units import alpha_value_rao
@@ -19,9 +21,10 @@ from ledger import explaining
 from ledger.calculation import split_over_parts
 from ledger.facts import read_open_lots
 from ledger.manifest import lost_blocks_of
-from ledger.models import Account, CommissionLine, DelegatorTake, Period, Posting
+from ledger.models import Account, CommissionLine, DelegatorTake, Period, PeriodPrice, Posting
 from ledger.readiness import Readiness, check_day, next_day, unattributed_count
-from ledger.statements import Statement, StatementLine
+from ledger.statements import Statement, StatementLine, UsdPrice
+from ledger.years import YearDay, YearSummary
 from partners.models import Partner
 from partners.rates import Aggregation
 
@@ -108,7 +111,7 @@ def _value(alpha_rao: int, price_rao: int | None) -> int | None:
 
 def statement(partner: Partner, period: Period) -> Statement:
     """Put together what one partner earned in one closed period; the same for ever."""
-    return _statement(partner, period, pending_alpha(period))
+    return _statement(partner, period, pending_alpha(period), usd_prices([period.pk]).get(period.pk))
 
 
 def statements_of(period: Period) -> list[Statement]:
@@ -117,10 +120,13 @@ def statements_of(period: Period) -> list[Statement]:
     ids = set(CommissionLine.objects.filter(period=period).values_list("partner_id", flat=True))
     ids |= {row.partner_id for row in pending if row.partner_id}
     partners = Partner.objects.filter(pk__in=ids).order_by("name")
-    return [_statement(partner, period, pending) for partner in partners]
+    usd = usd_prices([period.pk]).get(period.pk)
+    return [_statement(partner, period, pending, usd) for partner in partners]
 
 
-def _statement(partner: Partner, period: Period, pending: list[PendingAlpha]) -> Statement:
+def _statement(
+    partner: Partner, period: Period, pending: list[PendingAlpha], usd: UsdPrice | None
+) -> Statement:
     rows = CommissionLine.objects.filter(period=period, partner=partner)
     return Statement(
         partner=partner.slug,
@@ -131,8 +137,43 @@ def _statement(partner: Partner, period: Period, pending: list[PendingAlpha]) ->
         lines=tuple(_statement_lines(rows, period)),
         pending_alpha=tuple((row.netuid, row.alpha_rao) for row in pending if row.partner_id == partner.pk),
         manifest_hash=period.manifest_hash,
+        end_at=period.end_at,
         lost_blocks=tuple(lost_blocks_of(period)),
         currency=coin().unit,
+        usd=usd,
+    )
+
+
+def usd_prices(periods: Iterable[int]) -> dict[int, UsdPrice]:
+    """Give by period the price at its end, of those that have one."""
+    rows = PeriodPrice.objects.filter(period__in=periods).select_related("price")
+    return {row.period_id: UsdPrice(row.price.price, row.price.source, row.price.at) for row in rows}
+
+
+def years_of(partner: Partner) -> list[int]:
+    """List the years in which a day was closed that has lines of a partner, the newest first."""
+    days = Period.objects.filter(commission_lines__partner=partner).dates("start_at", "year", "DESC")
+    return [day.year for day in days]
+
+
+def year_summary(partner: Partner, year: int) -> YearSummary:
+    """Sum up what one partner earned on every closed day of a year (UTC)."""
+    periods = Period.objects.filter(key__startswith=f"{year:04d}-").order_by("start_at")
+    mine = Coalesce(
+        Sum("commission_lines__commission_rao", filter=Q(commission_lines__partner=partner)),
+        0,
+        output_field=RaoField(),
+    )
+    rows = list(periods.annotate(mine=mine).values_list("pk", "key", "mine", "manifest_hash"))
+    usd = usd_prices(pk for pk, *_ in rows)
+    return YearSummary(
+        partner.slug,
+        partner.name,
+        year,
+        tuple(
+            YearDay(key, int(amount), manifest_hash, usd.get(pk)) for pk, key, amount, manifest_hash in rows
+        ),
+        coin().unit,
     )
 
 

@@ -10,8 +10,11 @@ import hashlib
 import io
 import json
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
+from chain.fiat.quotes import format_money, value_of
 from partners.rates import Basis
 from partners.texts import quote
 
@@ -26,6 +29,29 @@ CSV_COLUMNS = (
     "commission_rao",
     "content_hash",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class UsdPrice:
+    """What `source` said at the moment `at` that one whole coin cost in dollars: the price at the end of a period."""
+
+    price: Decimal
+    source: str
+    at: datetime
+
+    def value(self, rao: int) -> Decimal:
+        """What an amount was worth, exactly."""
+        return value_of(rao, self.price)
+
+    @property
+    def price_text(self) -> str:
+        """The price for programs, in full and without the zeros that a column adds."""
+        whole, _, part = f"{self.price:f}".partition(".")
+        return f"{whole}.{part.rstrip('0')}".rstrip(".")
+
+    def to_dict(self) -> dict[str, str]:
+        """Give it as JSON-able values."""
+        return {"price": self.price_text, "source": self.source, "at": self.at.isoformat()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +80,7 @@ class Statement:
     `lost_blocks` are (first, last) of blocks that could never be read: what was earned in them is not in here.
     Amounts are in billionths of `currency`, which JSON and CSV name where it is not TAO; they name the basis of a line
     where it is not the take, and sum such bases apart; its wallet, or how many, where lines name wallets.
+    `usd` is the price at `end_at`, once one is kept. It may come after the statement, and so is no part of its hash.
     """
 
     partner: str
@@ -64,8 +91,10 @@ class Statement:
     lines: tuple[StatementLine, ...]
     pending_alpha: tuple[tuple[int, int], ...]
     manifest_hash: str
+    end_at: datetime
     lost_blocks: tuple[tuple[int, int], ...] = ()
     currency: str = "TAO"
+    usd: UsdPrice | None = None
 
     @property
     def base_rao(self) -> int:
@@ -140,12 +169,12 @@ class Statement:
     @property
     def content_hash(self) -> str:
         """SHA-256 of the content as JSON with sorted keys and no spaces."""
-        text = json.dumps(self._content(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hash_of(self._content())
 
     def to_dict(self) -> dict[str, Any]:
         """Give the statement as JSON-able values."""
-        return {**self._content(), "content_hash": self.content_hash}
+        usd = self.usd and {**self.usd.to_dict(), "commission": cents(self.usd.value(self.commission_rao))}
+        return {**self._content(), "content_hash": self.content_hash, **({"usd": usd} if usd else {})}
 
     def to_json(self) -> str:
         """Write the statement as JSON for people and programs."""
@@ -157,6 +186,7 @@ class Statement:
         is_other, is_gross = self.currency != "TAO", self.has_gross
         columns = CSV_COLUMNS + ("currency",) * is_other + ("basis",) * is_gross
         columns += ("wallet_address",) * self.has_wallets + ("wallets",) * self.has_sums
+        columns += ("usd_price", "commission_usd") * (self.usd is not None)
         rows: list[tuple[str | int | None, ...]] = [
             (
                 self.partner,
@@ -172,10 +202,22 @@ class Statement:
                 *(line.basis,) * is_gross,
                 *(line.wallet,) * self.has_wallets,
                 *(line.wallets or None,) * self.has_sums,
+                *((self.usd.price_text, cents(self.usd.value(line.commission_rao))) if self.usd else ()),
             )
             for line in self.lines
         ]
         return write_csv([columns, *rows])
+
+
+def hash_of(content: object) -> str:
+    """SHA-256 of JSON-able content as JSON with sorted keys and no spaces."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def cents(value: Decimal) -> str:
+    """Dollars and cents for programs; people add up exact values, not these."""
+    return format_money(value).replace(",", "")
 
 
 def write_csv(rows: list[tuple[str | int | None, ...]]) -> str:

@@ -24,6 +24,12 @@ def close_days() -> list[str]:
     return [period.key for period in services.close_due_days(actor=None, now=timezone.now())]
 
 
+@shared_task(name="ledger.price_periods")
+def price_periods() -> int:
+    """Attach prices in dollars to closed periods that have none."""
+    return services.attach_period_prices(now=timezone.now())
+
+
 @shared_task(name="ledger.what_if")
 def what_if(what_if_id: int) -> None:
     """Try a change of partners on closed days; the row keeps what it comes to."""

@@ -34,6 +34,7 @@ SCHEDULES = (
     Schedule("chain.find_gaps", "Look for gaps", seconds=15 * 60),
     Schedule("ledger.attribute", "Attribute yields", seconds=60),
     Schedule("ledger.close_days", "Close days", seconds=5 * 60),
+    Schedule("ledger.price_periods", "Price closed days in dollars", seconds=15 * 60),
     Schedule("ledger.check_ledger", "Check the ledger", hour=3, minute=17),
     Schedule("partners.check_history", "Check the history", hour=3, minute=47),
 )

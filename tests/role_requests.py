@@ -292,6 +292,8 @@ class Requests:
             "admin:ledger_block": [Yield.objects.order_by("pk")[0].block_id],
             "admin:ledger_statement": statement,
             "admin:ledger_statement_file": [*statement, "csv"],
+            "admin:ledger_year": [line.period.start_at.year, line.partner.slug],
+            "admin:ledger_year_file": [line.period.start_at.year, line.partner.slug, "pdf"],
             **{
                 f"admin:partners_payoutaddress_{step}": [self.spare.pk]
                 for step in ("request", "request_confirm")

@@ -206,6 +206,8 @@ PAGES = {
     "admin:ledger_block": Page(READERS),
     "admin:ledger_statement": Page(READERS),
     "admin:ledger_statement_file": Page(READERS),
+    "admin:ledger_year": Page(READERS),
+    "admin:ledger_year_file": Page(READERS),
     "admin:ledger_period_open_close_page": Page(EDITORS),
     "admin:ledger_close": Page(EDITORS),
     "admin:ledger_close_confirm": Page(NOBODY, post=EDITORS),

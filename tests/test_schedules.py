@@ -40,6 +40,7 @@ def test_schedules_are_made_with_their_intervals(node: Any) -> None:
     assert {name: " ".join(str(task.schedule).split()) for name, task in made.items()} == {
         "chain.ingest": "<freq: 12.00 seconds>",
         "chain.fetch_prices": "<freq: 15.00 minutes>",
+        "ledger.price_periods": "<freq: 15.00 minutes>",
         "chain.backfills": "<freq: 15.00 seconds>",
         "chain.find_gaps": "<freq: 15.00 minutes>",
         "ledger.attribute": "<freq: 1.00 minute>",

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import reduce
 from typing import Any, Protocol
 
 from chain.units import RAO_PER_TAO
@@ -150,6 +151,11 @@ def believed(quotes: Iterable[Quote], *, source: PriceSource, base: str, now: da
 def value_of(amount_rao: int, price: Decimal) -> Decimal:
     """What an amount in rao (1e-9 of a token) is worth at a price for one whole token, exactly."""
     return _EXACT.divide(_EXACT.multiply(Decimal(amount_rao), price), Decimal(RAO_PER_TAO))
+
+
+def sum_of(values: Iterable[Decimal]) -> Decimal:
+    """Add amounts of money exactly: Python's own sum keeps 28 digits."""
+    return reduce(_EXACT.add, values, Decimal(0))
 
 
 def format_money(value: Decimal, decimals: int = 2) -> str:

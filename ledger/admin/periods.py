@@ -23,6 +23,8 @@ from ledger.admin.views import (
     ClosePage,
     StatementFile,
     StatementPage,
+    YearFile,
+    YearPage,
 )
 from ledger.models import Period
 from ledger.queries import statements_of
@@ -102,6 +104,8 @@ class PeriodAdmin(LedgerAdmin):
             "close_confirm": ("close/confirm/", CloseConfirm),
             "statement": ("<str:period>/statement/<slug:partner>/", StatementPage),
             "statement_file": ("<str:period>/statement/<slug:partner>/<str:form>/", StatementFile),
+            "year": ("year/<int:year>/<slug:partner>/", YearPage),
+            "year_file": ("year/<int:year>/<slug:partner>/<str:form>/", YearFile),
         }
         own = [
             path(route, self.admin_site.admin_view(view.as_view(model_admin=self)), name=f"ledger_{name}")

@@ -18,18 +18,22 @@ from django.views.generic import TemplateView, View
 from chain.models import Block, Yield
 from ledger import explaining
 from ledger.audit import check_ledger
+from ledger.documents import TYPES, file_of
 from ledger.facts import SharesDisagree
 from ledger.models import Attribution, Period
-from ledger.queries import statement
+from ledger.queries import statement, year_summary, years_of
 from ledger.readiness import check_day, next_day
 from ledger.services import CannotClose, close_due_days
 from ledger.statements import Statement
+from ledger.years import YearSummary
 from partners.models import Partner
 from partners.noted_heads import check_with_noted
 
 CLOSE = "ledger.close_period"
 CHECK = "ledger.check_period"
 ROWS_PER_PAGE = 100
+# Of the chains held here none is older, and a date has four digits.
+FIRST_YEAR, LAST_YEAR = 2020, 9998
 DIFFERENCES_SHOWN_MAX = 100
 
 
@@ -137,19 +141,57 @@ class StatementFile(Guarded):
 
     http_method_names = ["get", "head", "options"]
     right = "ledger.view_commissionline"
-    types: ClassVar[dict[str, str]] = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
 
     def get(self, request: HttpRequest, period: str, partner: str, form: str) -> HttpResponse:
-        if form not in self.types:
-            raise Http404
         _, _, found = find_statement(period, partner)
-        text = found.to_json() if form == "json" else found.to_csv()
-        name = f"statement-{found.partner}-{found.period}.{form}"
-        return HttpResponse(
-            text,
-            content_type=self.types[form],
-            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        return _download(found, form, f"statement-{found.partner}-{found.period}")
+
+
+def _download(found: Statement | YearSummary, form: str, name: str) -> HttpResponse:
+    if form not in TYPES:
+        raise Http404
+    return HttpResponse(
+        file_of(found, form),
+        content_type=TYPES[form],
+        headers={"Content-Disposition": f'attachment; filename="{name}.{form}"'},
+    )
+
+
+class YearPage(Page):
+    """What a partner earned in one year, month by month."""
+
+    template_name = "admin/ledger/year.html"
+    right = "ledger.view_commissionline"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        whose, year = get_object_or_404(Partner, slug=kwargs.pop("partner")), int(kwargs.pop("year"))
+        if not FIRST_YEAR <= year <= LAST_YEAR:
+            raise Http404
+        summary = year_summary(whose, year)
+        return super().get_context_data(
+            title=f"{year} of {whose.name}",
+            partner=whose,
+            summary=summary,
+            months=[
+                (month, [day for day in summary.days if day.day[:7] == month.name])
+                for month in summary.months
+            ],
+            years=[other for other in years_of(whose) if other != year],
+            **kwargs,
         )
+
+
+class YearFile(Guarded):
+    """A year summary as a file to download."""
+
+    http_method_names = ["get", "head", "options"]
+    right = "ledger.view_commissionline"
+
+    def get(self, request: HttpRequest, year: int, partner: str, form: str) -> HttpResponse:
+        whose = get_object_or_404(Partner, slug=partner)
+        if not FIRST_YEAR <= year <= LAST_YEAR:
+            raise Http404
+        return _download(year_summary(whose, year), form, f"year-{whose.slug}-{year}")
 
 
 class ClosePage(Page):

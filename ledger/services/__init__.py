@@ -4,6 +4,7 @@ from ledger.services.attributing import CannotAttribute, attribute_yields
 from ledger.services.closing import CannotClose, close_day, close_due_days
 from ledger.services.importing import import_chain_file, preview_chain_file
 from ledger.services.paying import InsufficientPayable, UnknownReservation, release_payout, reserve_payout
+from ledger.services.pricing import attach_period_prices
 from ledger.services.trying import run_what_if
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "CannotClose",
     "InsufficientPayable",
     "UnknownReservation",
+    "attach_period_prices",
     "attribute_yields",
     "close_day",
     "close_due_days",

@@ -8,9 +8,11 @@ from typing import Any
 from django import template
 
 from chain.display import address_html, alpha_unit, amount_html, text_html
+from chain.fiat.quotes import format_money, format_price
 from chain.models import COMPONENTS, Hotkey, Side
 from chain.network import coin
 from ledger.display import rate_html, take_html
+from ledger.statements import UsdPrice
 from partners.matching import Reason, Verdict, Why
 
 register = template.Library()
@@ -26,6 +28,14 @@ def amount(rao: int | None) -> Any:
 def unit() -> str:
     """Name the coin of the chain held here."""
     return coin().unit
+
+
+@register.filter
+def dollars(usd: UsdPrice | None, rao: int | None = None) -> str:
+    """Show an amount of the coin in dollars, or the price itself; what is not known is no number."""
+    if usd is None:
+        return "no price yet"
+    return f"${format_price(usd.price) if rao is None else format_money(usd.value(rao))}"
 
 
 @register.filter

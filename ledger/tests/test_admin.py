@@ -125,7 +125,7 @@ def test_le7_page_and_files_of_a_statement_carry_the_same_hash() -> None:
     for wrong in ([one.key, "nobody"], ["2024-01-01", "talisman"]):
         assert client.get(reverse("admin:ledger_statement", args=wrong)).status_code == 404
     assert (
-        client.get(reverse("admin:ledger_statement_file", args=[one.key, "talisman", "pdf"])).status_code
+        client.get(reverse("admin:ledger_statement_file", args=[one.key, "talisman", "docx"])).status_code
         == 404
     )
 

@@ -440,7 +440,7 @@ def test_le7_a_statement_does_not_change_when_later_periods_close() -> None:
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "  =", "\uff1d"])
 def test_le9_no_cell_of_a_csv_can_be_run_as_a_formula(start: str) -> None:
     line = StatementLine(f"{start}1+1", 2, "ALPHA", -5, 1, 1)
-    text = Statement(f"{start}cmd", "x", "p", 1, 2, (line,), (), "").to_csv()
+    text = Statement(f"{start}cmd", "x", "p", 1, 2, (line,), (), "", NOW).to_csv()
     row = next(csv.DictReader(io.StringIO(text, newline="")))
     assert row["partner"].startswith("'")
     assert row["hotkey"].startswith("'")
