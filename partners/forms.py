@@ -515,7 +515,22 @@ class WalletForm(ReasonForm):
         changes_hands = self.instance.pk is not None and "partner" in self.changed_data
         if changes_hands and not values.get("reason") and "reason" in self.fields:
             self.add_error("reason", "Say why: money changes hands by this.")
+        if (
+            changes_hands
+            and "introduced_date" not in self.changed_data
+            and "introduced_date" not in self.errors
+        ):
+            # The day that stands there is the former partner's first: left so by oversight, they would lose them all.
+            self.add_error(
+                "introduced_date",
+                f"This is the day from which it was {self._former_partner()}'s. Give the day from which it is the new"
+                " partner's. If they are to have every day that is not closed yet, choose the wallet in the list of wallets"
+                " and Give to another partner.",
+            )
         return values
+
+    def _former_partner(self) -> Partner:
+        return Partner.objects.get(pk=self.initial["partner"])
 
 
 class ReasonActionForm(ActionForm):

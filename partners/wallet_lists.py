@@ -115,6 +115,11 @@ class ListReader:
         ended = stored.ended_date if stored else None
         if "ended_date" in row:
             ended = attempt("ended_date", _read_end)
+        if stored and introduced and (loser := self._who_loses(stored, introduced)):
+            faults["introduced_date"] = (
+                f"Until {stored.introduced_date} it was a wallet of {loser}, from whom a list takes no day."
+                " If they are to lose days that are not closed yet, change the day on the wallet's own page, and say why."
+            )
         if ended and introduced and ended <= introduced:
             faults.setdefault("ended_date", WALLET_ENDS_LATER)
         is_active = attempt("is_active", _read_flag) if "is_active" in row else None
@@ -132,6 +137,18 @@ class ListReader:
         if faults:
             raise RowRefused(faults, place)
         return WalletRow(partner, chain, address, introduced, ended, is_active, notes)
+
+    @cached_property
+    def _former(self) -> dict[int, list[FormerSpan]]:
+        return former_owners()
+
+    def _who_loses(self, stored: Wallet, introduced: date) -> str:
+        """Name whose days an earlier day would take, of those who had a wallet before; nobody is empty."""
+        if introduced >= stored.introduced_date:
+            return ""
+        names = {partner.pk: str(partner) for partner in self._partners.values()}
+        spans = former_of(self._former.get(stored.pk, ()), stored.introduced_date)
+        return next((names[partner] for partner, _, until in spans if until > introduced), "")
 
     def _read_chain(self, cell: Any) -> str:
         chain = _text(cell).upper() or self._chain
@@ -189,7 +206,12 @@ def _cell(cell: Any, column: str) -> Any:
             f"Begins with {cell[0]!r}, which a spreadsheet takes for a formula. Put ' before it to keep it."
         )
     check_text(written, what)
-    return written.replace("\r\n", "\n").strip(" ")
+    return _meant(cell)
+
+
+def _meant(cell: str) -> str:
+    """The text that a cell stands for: without what our own export put before it, or blanks around it."""
+    return unquote(cell).replace("\r\n", "\n").strip(" ")
 
 
 def _text(cell: Any) -> str:
@@ -254,7 +276,7 @@ class ListDataset:
         address = self.headers.index("address")
         for batch in self._sheet.batches():
             if self.reader:
-                self.reader.load(_text(record.cells[address]) for record in batch)
+                self.reader.load(_meant(_text(record.cells[address])) for record in batch)
             for record in batch:
                 yield [*record.cells, record]
 
@@ -596,23 +618,25 @@ def export_in_lists(
 ) -> Iterator[bytes]:
     """Export wallets, in the order given, as lists that can each be imported again.
 
+    Which they are is asked once: whatever is saved meanwhile, each is on one list, once.
+
     :param export: writes some of them as one file.
     """
-    total = wallets.count()
-    for first in range(0, max(total, 1), ROWS_MAX):
-        yield from _short_enough(wallets, first, min(ROWS_MAX, total - first), export)
+    keys = list(wallets.values_list("pk", flat=True))
+    for first in range(0, max(len(keys), 1), ROWS_MAX):
+        yield from _short_enough(wallets, keys[first : first + ROWS_MAX], export)
 
 
 def _short_enough(
-    wallets: QuerySet[Wallet], first: int, count: int, export: Callable[[QuerySet[Wallet]], bytes]
+    wallets: QuerySet[Wallet], keys: list[int], export: Callable[[QuerySet[Wallet]], bytes]
 ) -> Iterator[bytes]:
-    content = export(wallets[first : first + count])
-    if count <= 1 or not is_too_long(content):
+    content = export(wallets.filter(pk__in=keys))
+    if len(keys) <= 1 or not is_too_long(content):
         yield content
         return
-    half = count // 2
-    yield from _short_enough(wallets, first, half, export)
-    yield from _short_enough(wallets, first + half, count - half, export)
+    half = len(keys) // 2
+    yield from _short_enough(wallets, keys[:half], export)
+    yield from _short_enough(wallets, keys[half:], export)
 
 
 class Preview:

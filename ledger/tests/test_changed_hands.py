@@ -203,13 +203,23 @@ def test_pa9_giving_on_what_was_switched_off_is_tried_as_it_will_be(alpha: Agree
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("day", [ONE, TWO, THREE])
+@pytest.mark.parametrize("day", [TWO, THREE])
 def test_pa9_a_list_that_moves_the_border_is_tried_as_it_will_be(alpha: Agreement, day: date) -> None:
     give("beta", TWO)
     table = WalletFile().create_dataset(f"partner,address,introduced_date\nbeta,{ANN},{day}".encode())
     before, (change, _) = services.rules_now(), WalletResource().read_change(table)
     WalletResource().import_data(table, raise_errors=True)
     assert apply(change, before)["wallets"] == services.rules_now()["wallets"]
+
+
+@pytest.mark.django_db
+def test_pa5_a_list_takes_no_day_from_the_former_partner(alpha: Agreement) -> None:
+    give("beta", TWO)
+    table = WalletFile().create_dataset(f"partner,address,introduced_date\nbeta,{ANN},{ONE}".encode())
+    _, result = WalletResource().read_change(table)
+    assert result.preview.is_refused
+    WalletResource().import_data(table, rollback_on_validation_errors=True)
+    assert takes() == {("01", "alpha"): 1_000, ("02", "beta"): 500}
 
 
 @pytest.mark.django_db

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -298,9 +298,13 @@ def test_pa4_a_wallet_changes_hands_only_with_a_reason(operator: Client) -> None
     url = reverse("admin:partners_wallet_change", args=[wallet.pk])
     response = operator.post(url, wallet_form(new))
     assert "Say why" in response.content.decode()
-    operator.post(url, wallet_form(new, reason="Moved to New"))
+    moved = wallet_form(new, reason="Moved to New")
+    # The day that stands there is the former partner's: nobody may lose all their days by leaving it.
+    page = operator.post(url, moved).content.decode()
+    assert "This is the day from which it was Creative Builds" in page
+    operator.post(url, moved | {"introduced_date": "2025-08-02"})
     wallet.refresh_from_db()
-    assert wallet.partner == new
+    assert (wallet.partner, wallet.introduced_date) == (new, date(2025, 8, 2))
     assert Change.objects.filter(what="update").get().reason == "Moved to New"
 
 
@@ -423,7 +427,10 @@ def every_write(partner: Partner) -> list[tuple[str, dict[str, Any]]]:
         (url("rule_change", rule.pk), rule_form | {"is_active": "on", "reason": "r"}),
         (url("rule_changelist"), action("deactivate", rule.pk) | {"reason": "r"}),
         (url("wallet_add"), wallet_form(partner, 4)),
-        (url("wallet_change", wallet.pk), wallet_form(other, reason="mine now")),
+        (
+            url("wallet_change", wallet.pk),
+            wallet_form(other, reason="mine now") | {"introduced_date": "2025-08-02"},
+        ),
         (url("wallet_changelist"), action("deactivate", wallet.pk) | confirmed),
         (url("wallet_changelist"), action("reactivate", wallet.pk) | confirmed),
         (url("wallet_changelist"), action("reassign", wallet.pk) | confirmed | reassigned),

@@ -18,7 +18,9 @@ from openpyxl import Workbook
 from chain.addresses import encode_address
 from chain.imports.files import FileRefused
 from chain.models import Hotkey, Network
+from partners.admin.wallets import WalletAdmin
 from partners.models import Change, Partner, Wallet
+from partners.services import reassign_wallets
 from partners.sheets import Place, Record, Sheet
 from partners.tests.factories import DAY, address, make_partner, make_user, make_wallet
 from partners.wallet_lists import COLUMNS, RECORD, ListDataset, Preview, WalletFile, WalletResource
@@ -261,6 +263,75 @@ def test_le9_what_was_stored_before_it_was_checked_is_exported_without_it_and_co
     [row] = read
     assert dict(zip(read.headers, row, strict=True))["notes"].rstrip(" ") == "'=bell, rung\ntwice"
     assert counts(load(read)) == {"unchanged": 1}
+
+
+@pytest.mark.parametrize("cell", ["{} ", " {}", '"{} "', "  {}  "])
+def test_pa5_blanks_beside_an_address_do_not_hide_that_it_is_there(cell: str) -> None:
+    make_wallet(make_partner())
+    make_wallet(Partner.objects.create(name="Other", slug="other"), 2)
+    head = "partner,address,introduced_date\n"
+    mine = head + f"creative-builds,{cell.format(address(1))},{DAY}\n"
+    assert counts(load(WalletFile().create_dataset(mine.encode()))) == {"unchanged": 1}
+    theirs = head + f"creative-builds,{cell.format(address(2))},{DAY}\n"
+    preview = load(WalletFile().create_dataset(theirs.encode()))
+    assert counts(preview) == {"refused": 1}
+    assert "This address is a wallet of Other" in str(preview.refused[0].faults)
+
+
+def test_pa5_a_list_takes_no_day_from_who_had_the_wallet_before() -> None:
+    former, now = make_partner(), Partner.objects.create(name="Other", slug="other")
+    wallet = make_wallet(former, introduced=date(2025, 8, 1))
+    reassign_wallets(
+        actor=None, wallet_ids=[wallet.pk], partner=now, introduced_date=date(2025, 8, 20), reason="r"
+    )
+
+    def listed(day: str) -> Preview:
+        return load(sheet(GOOD | {"partner": "other", "introduced_date": day}), dry_run=True)
+
+    for earlier in ("2025-08-19", "2025-08-01", "2025-07-01"):
+        preview = listed(earlier)
+        assert counts(preview) == {"refused": 1}
+        (said,) = preview.refused[0].faults["introduced_date"]
+        assert said.startswith(
+            "Until 2025-08-20 it was a wallet of Creative Builds, from whom a list takes no day."
+        )
+    assert counts(listed("2025-08-20")) == {"unchanged": 1}
+    assert counts(listed("2025-08-21")) == {"changed": 1}
+
+
+def test_pa5_a_list_moves_the_day_where_the_former_owner_has_none_left() -> None:
+    former, now = make_partner(), Partner.objects.create(name="Other", slug="other")
+    wallet = make_wallet(former, introduced=date(2025, 8, 10))
+    reassign_wallets(
+        actor=None, wallet_ids=[wallet.pk], partner=now, introduced_date=date(2025, 8, 10), reason="r"
+    )
+    assert counts(load(sheet(GOOD | {"partner": "other", "introduced_date": "2025-08-01"}))) == {"changed": 1}
+
+
+@pytest.mark.parametrize("form", ["0", "1"])
+def test_pa5_an_export_in_several_lists_has_each_wallet_once_whoever_saves_meanwhile(
+    operator: Client, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = make_partner(), Partner.objects.create(name="Other", slug="other")
+    addresses = {make_wallet(second if number > 2 else first, number).address for number in range(1, 9)}
+    export = WalletAdmin.get_export_data
+    numbers = iter(range(100, 200))
+
+    def export_while_others_save(*args: Any, **kwargs: Any) -> Any:
+        content = export(*args, **kwargs)
+        make_wallet(first, next(numbers))
+        last = Wallet.objects.filter(partner=second).order_by("-address")[0]
+        Wallet.objects.filter(pk=last.pk).update(partner=first)
+        return content
+
+    monkeypatch.setattr(WalletAdmin, "get_export_data", export_while_others_save)
+    monkeypatch.setattr("partners.wallet_lists.ROWS_MAX", 3)
+    answer = operator.post(reverse("admin:partners_wallet_export"), {"format": form, "resource": "0"})
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        lists = [WalletFile().create_dataset(archive.read(name)) for name in archive.namelist()]
+    found = [row[one.headers.index("address")] for one in lists for row in one]
+    assert len(found) == 8
+    assert set(found) == addresses
 
 
 @pytest.mark.parametrize("form", ["0", "1"])
