@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from django.db.models import Sum
+from django.db.models import Max, Min, Sum
 
 from chain.gaps.queries import next_readable
-from chain.models import Block, Yield
-from ledger.attribution import RULESETS, digest
-from ledger.calculation import Calculation
-from ledger.facts import SharesDisagree, shares_of
+from chain.models import Asset, Block, Conversion, Yield
+from chain.units import BLOCK_MAX
+from ledger.attribution import RULESETS, Part, digest
+from ledger.calculation import Calculation, OpenLot, convert
+from ledger.facts import Holders, SharesDisagree, read_handovers, read_sales, shares_of
 from ledger.manifest import build_manifest, content_hash, frozen_book, winner_row
 from ledger.models import (
     Account,
@@ -58,31 +59,89 @@ def check_ledger() -> Audit:
     return audit
 
 
+def check_attribution(first: int = 0, last: int = BLOCK_MAX) -> Audit:
+    """Split every take of blocks `first` to `last` anew, and compare the digests of who earned it (LE1)."""
+    audit = Audit()
+    audit.differences += _attributions(audit.counts, first, last)
+    return audit
+
+
+def check_conversions() -> Audit:
+    """Let every conversion of closed periods sell anew, from the first take on, and compare what it sold (LE4)."""
+    audit = Audit()
+    audit.differences += _conversions(audit.counts)
+    return audit
+
+
+def _conversions(counts: Counter[str]) -> Iterator[str]:
+    closed = Period.objects.aggregate(first=Min("blocks__startswith"), upper=Max("blocks__endswith"))
+    if closed["first"] is None:
+        return
+    first, last = int(closed["first"]), int(closed["upper"]) - 1
+    sources = Yield.objects.filter(block__number__range=(first, last), asset=Asset.ALPHA, take_rao__gt=0)
+    lots = (
+        OpenLot(row.pk, row.block_id, row.hotkey, row.netuid, row.side, row.take_rao, _whole(row), row.hotkey)
+        for row in sources.order_by("block_id", "netuid", "hotkey", "side", "pk").iterator(chunk_size=2_000)
+    )
+    sales, result = read_sales(first, last), Calculation()
+    convert(lots, sales, read_handovers(first, last), result)
+    stored = {
+        (conversion, source): amounts
+        for conversion, source, *amounts in ConversionAllocation.objects.values_list(
+            "conversion_id", "source_id", "alpha_rao", "tao_rao"
+        )
+    }
+    computed = {
+        (conversion, sold.yield_id): [sold.alpha_rao, sold.tao_rao] for conversion, sold in result.sold
+    }
+    counts["conversions"] += len(sales)
+    counts["parts sold"] += len(stored)
+    for names in sorted(stored.keys() | computed.keys()):
+        if stored.get(names) != computed.get(names):
+            conversion, source = Conversion.objects.get(pk=names[0]), Yield.objects.get(pk=names[1])
+            yield (
+                f"conversion of block {conversion.block_id}, netuid {conversion.netuid}: of the take of block"
+                f" {source.block_id} it sold {_said(computed.get(names))}, stored is {_said(stored.get(names))}"
+            )
+
+
+def _whole(source: Yield) -> list[Part]:
+    """A take as one part: whose it was changes nothing about when it was sold."""
+    return [Part(None, None, 0, 1, source.take_rao)]
+
+
+def _said(amounts: list[int] | None) -> str:
+    return f"{amounts[0]} rao of alpha for {amounts[1]} rao of TAO" if amounts else "nothing"
+
+
+def _attributions(counts: Counter[str], first: int, last: int) -> Iterator[str]:
+    holders = Holders(max(first - 1, 0), last)
+    rows = Attribution.objects.filter(source__block__number__range=(first, last)).select_related(
+        "source__block"
+    )
+    pools = ("source__hotkey", "source__pool_netuid", "source__netuid", "source__side", "source__block_id")
+    for row in rows.order_by(*pools).iterator(chunk_size=500):
+        counts["attributions"] += 1
+        try:
+            shares = shares_of(row.source, holders)
+        except SharesDisagree as error:
+            yield str(error)
+            continue
+        if digest(shares, row.ruleset) != row.digest:
+            yield f"{row}: the shares derived now have another digest"
+
+
 def _differences(counts: Counter[str]) -> Iterator[str]:
-    yield from _check_open_attributions(counts)
+    last = Period.objects.aggregate(upper=Max("blocks__endswith"))["upper"]
+    # Those of periods are checked with them.
+    yield from _attributions(counts, last or 0, BLOCK_MAX)
+    yield from _conversions(counts)
     previous: Period | None = None
     for period in Period.objects.order_by("start_at"):
         counts["periods"] += 1
         yield from _check_period(period, previous, counts)
         previous = period
     yield from _check_entries(counts)
-
-
-def _check_open_attributions(counts: Counter[str]) -> Iterator[str]:
-    """Attributions of blocks that no period holds yet; those of periods are checked with them."""
-    last = Period.objects.order_by("-start_at").first()
-    rows = Attribution.objects.select_related("source")
-    if last is not None:
-        rows = rows.filter(source__block_id__gte=last.blocks.upper)
-    for row in rows.order_by("source__block_id").iterator(chunk_size=500):
-        counts["attributions"] += 1
-        try:
-            shares = shares_of(row.source)
-        except SharesDisagree as error:
-            yield str(error)
-            continue
-        if digest(shares, row.ruleset) != row.digest:
-            yield f"{row}: the shares derived now have another digest"
 
 
 def _check_period(period: Period, previous: Period | None, counts: Counter[str]) -> Iterator[str]:

@@ -190,24 +190,39 @@ def calculate(
     """
     result = Calculation()
     bases: list[Base] = []
-    queues: dict[tuple[str, int], deque[OpenLot]] = defaultdict(deque)
-    for lot in open_lots:
-        queues[lot.held_by, lot.netuid].append(lot)
+    lots = list(open_lots)
     for lot in _attribute(earned, book, stake, result):
         if lot.asset != ALPHA:
             bases += [Base(lot.block, lot.pool, part, part.take_rao) for part in lot.parts]
             result.realised_rao += lot.remaining_rao
-        elif lot.remaining_rao:
-            queues[lot.hotkey, lot.netuid].append(lot)
+        else:
+            lots.append(lot)
+    bases += convert(lots, sales, handovers, result)
+    _add_bases(bases, month, result)
+    return result
+
+
+def convert(
+    lots: Iterable[OpenLot], sales: Iterable[Sale], handovers: Iterable[Handover], result: Calculation
+) -> list[Base]:
+    """Let conversions use up lots, the oldest first, and swaps of keys take them along; add to `result` what was sold.
+
+    :param lots: the oldest first.
+    :return: what partners are paid on by it.
+    """
+    bases: list[Base] = []
+    queues: dict[tuple[str, int], deque[OpenLot]] = defaultdict(deque)
+    for lot in lots:
+        if lot.remaining_rao:
+            queues[lot.held_by, lot.netuid].append(lot)
     both: list[Sale | Handover] = [*sales, *handovers]
     for one in sorted(both, key=lambda one: (one.block, one.event_index)):
         if isinstance(one, Sale):
             bases += _sell(one, queues[one.hotkey, one.netuid], result)
         else:
             _hand_over(one, queues)
-    _add_bases(bases, month, result)
     result.left = [lot for queue in queues.values() for lot in queue]
-    return result
+    return bases
 
 
 def held_by(hotkey: str, netuid: int, block: int, handovers: Iterable[Handover]) -> str:

@@ -473,3 +473,58 @@ class Posting(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount_rao} {self.account}"
+
+
+class CheckRun(models.Model):
+    """One run of a check that recomputes the ledger from the facts, and what it found (LE8).
+
+    No day closes while a run with differences stands that no later one of the same check, or of the whole ledger, cleared.
+    """
+
+    class Check(models.TextChoices):
+        LEDGER = "LEDGER", "Whole ledger"
+        ATTRIBUTION = "ATTRIBUTION", "Attributions"
+        CONVERSIONS = "CONVERSIONS", "Conversions"
+
+    check_name = models.CharField("check", max_length=12, choices=Check.choices)
+    blocks = BigIntegerRangeField(null=True, help_text="What was looked at. Empty: everything.")
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    counts = models.JSONField(help_text="How many of each were looked at.")
+    difference_count = models.PositiveIntegerField()
+    differences = ArrayField(models.TextField(), help_text="The first of them.")
+    run_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Empty: the scheduler.",
+    )
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(finished_at__gte=F("started_at")), name="check_run_ends_after_it_starts"
+            ),
+            models.CheckConstraint(
+                condition=Q(difference_count=0, differences__len=0)
+                | Q(difference_count__gte=F("differences__len"), differences__len__gt=0),
+                name="check_run_names_its_differences",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_check_name_display()} {self.started_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether everything agreed."""
+        return not self.difference_count
+
+    @property
+    def counted(self) -> str:
+        """Say what was looked at."""
+        found = ", ".join(f"{count:,} {name}" for name, count in sorted(self.counts.items()))
+        where = f" of blocks {self.blocks.lower:,} to {self.blocks.upper - 1:,}" if self.blocks else ""
+        return f"{found or 'nothing yet'}{where}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from django.db import connection
-from django.db.models import Count
+from django.db.models import Count, Exists, OuterRef, Q
 
 from chain.families import Family
 from chain.gaps.queries import accepted_doubts, lost_beside, lost_count, next_readable
@@ -19,7 +19,7 @@ from chain.models import Block, Gap, Yield
 from chain.network import family
 from chain.queries import open_gaps
 from ledger.manifest import day_key
-from ledger.models import Entry, Period
+from ledger.models import CheckRun, Entry, Period
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,7 @@ def check_day(day: date) -> Readiness:
             _check_order(day, first),
             _check_assets(first, last),
             _check_sums(),
+            _check_runs(),
         ),
         first,
         last,
@@ -280,6 +281,30 @@ def _check_sums() -> Check:
             detail=f"Entry {unbalanced[0]} does not balance: run check_ledger.",
         )
     return Check("The ledger adds up", ok=True, detail=f"{Entry.objects.count():,} entries balance.")
+
+
+def standing_differences() -> CheckRun | None:
+    """Find the newest run of a check with differences that no later one of the same check, or of all, cleared."""
+    cleared = CheckRun.objects.filter(pk__gt=OuterRef("pk"), difference_count=0, blocks=None).filter(
+        Q(check_name=OuterRef("check_name")) | Q(check_name=CheckRun.Check.LEDGER)
+    )
+    return CheckRun.objects.filter(~Exists(cleared), difference_count__gt=0).order_by("-pk").first()
+
+
+def _check_runs() -> Check:
+    """What a check found wrong is looked into before anything is built upon it (LE8)."""
+    name, found = "The checks found no difference", standing_differences()
+    if found is not None:
+        rest = f" and {found.difference_count - 1:,} more" if found.difference_count > 1 else ""
+        return Check(
+            name,
+            ok=False,
+            detail=f"{found.get_check_name_display()} on {found.started_at:%Y-%m-%d %H:%M} UTC: {found.differences[0]}"
+            f"{rest}. Look into it, then run the checks again.",
+        )
+    last = CheckRun.objects.order_by("-pk").first()
+    when = f"Last run on {last.started_at:%Y-%m-%d %H:%M} UTC." if last else "None was run yet."
+    return Check(name, ok=True, detail=when)
 
 
 def unbalanced_entries() -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from ledger import audit, services
+from ledger import services
+from ledger.models import CheckRun
 
 
 class LedgerDiffers(Exception):
@@ -38,11 +39,11 @@ def what_if(what_if_id: int) -> None:
 
 @shared_task(name="ledger.check_ledger")
 def check_ledger() -> dict[str, int]:
-    """Recompute the ledger.
+    """Recompute the ledger, attributions and conversions too, and keep what that finds.
 
     :raises LedgerDiffers: naming the first differences.
     """
-    result = audit.check_ledger()
-    if not result.ok:
-        raise LedgerDiffers("; ".join(result.differences[:20]))
-    return dict(result.counts)
+    run = services.run_check(CheckRun.Check.LEDGER, actor=None, now=timezone.now())
+    if not run.ok:
+        raise LedgerDiffers("; ".join(run.differences[:20]))
+    return dict(run.counts)

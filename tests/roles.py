@@ -213,7 +213,7 @@ PAGES = {
     "admin:ledger_close_confirm": Page(NOBODY, post=EDITORS),
     "admin:ledger_period_open_checks_page": Page(CHECKERS),
     "admin:ledger_checks": Page(CHECKERS),
-    "admin:ledger_checks_run": Page(NOBODY, post=CHECKERS, writes=False),
+    "admin:ledger_checks_run": Page(NOBODY, post=CHECKERS),
     # Payments.
     "admin:payments_batch_open_propose_page": Page(PROPOSERS),
     "admin:payments_batch_propose": Page(PROPOSERS),

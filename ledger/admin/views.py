@@ -17,13 +17,12 @@ from django.views.generic import TemplateView, View
 
 from chain.models import Block, Yield
 from ledger import explaining
-from ledger.audit import check_ledger
 from ledger.documents import TYPES, file_of
 from ledger.facts import SharesDisagree
-from ledger.models import Attribution, Period
+from ledger.models import Attribution, CheckRun, Period
 from ledger.queries import statement, year_summary, years_of
 from ledger.readiness import check_day, next_day
-from ledger.services import CannotClose, close_due_days
+from ledger.services import CannotClose, close_due_days, run_check
 from ledger.statements import Statement
 from ledger.years import YearSummary
 from partners.models import Partner
@@ -250,23 +249,36 @@ class ChecksPage(Page):
     right = CHECK
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(title="Checks", **kwargs)
+        runs = CheckRun.objects.order_by("check_name", "-pk").distinct("check_name").select_related("run_by")
+        kept = [_run_check(run) for run in runs]
+        return super().get_context_data(title="Checks", **{"checks": kept, **kwargs})
 
 
 class ChecksRun(ChecksPage):
-    """Runs them and shows what they found; nothing is kept."""
+    """Runs them and shows what they found; what that of the ledger found is kept, and a difference keeps days open."""
 
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        return self.render_to_response(self.get_context_data(checks=[_ledger_check(), _history_check()]))
+        run = run_check(CheckRun.Check.LEDGER, actor=request.user, now=timezone.now())
+        return self.render_to_response(
+            self.get_context_data(checks=[_run_check(run), _history_check()], ran=True)
+        )
 
 
-def _ledger_check() -> Check:
-    audit = check_ledger()
-    counts = ", ".join(f"{count:,} {name}" for name, count in sorted(audit.counts.items()))
-    verdict = "It agrees with the facts" if audit.ok else f"{_count(audit.differences)}: approve nothing"
-    return Check("Ledger", f"{verdict} ({counts or 'nothing yet'}).", _shown(audit.differences))
+def _run_check(run: CheckRun) -> Check:
+    verdict = (
+        "It agrees with the facts"
+        if run.ok
+        else f"{_count(run.difference_count)}: approve nothing, and no day closes"
+    )
+    when = f"{run.started_at:%Y-%m-%d %H:%M} UTC, by {run.run_by or 'the scheduler or a command'}"
+    return Check(
+        run.get_check_name_display(),
+        f"{verdict} ({run.counted}).",
+        _shown(run.differences, run.difference_count),
+        compared_with=f"Run {when}.",
+    )
 
 
 def _history_check() -> Check:
@@ -274,24 +286,24 @@ def _history_check() -> Check:
     verdict = (
         "Nothing before its end was edited, removed or moved"
         if checked.ok
-        else f"{_count(checked.differences)}: approve nothing"
+        else f"{_count(len(checked.differences))}: approve nothing"
     )
     changes = f"{checked.count:,} change{'' if checked.count == 1 else 's'}"
     return Check(
         "History of partners",
         f"{verdict} ({changes}).",
-        _shown(checked.differences),
+        _shown(checked.differences, len(checked.differences)),
         str(checked.head or ""),
         str(noted),
     )
 
 
-def _count(differences: list[str]) -> str:
-    return f"{len(differences):,} difference{'' if len(differences) == 1 else 's'}"
+def _count(count: int) -> str:
+    return f"{count:,} difference{'' if count == 1 else 's'}"
 
 
-def _shown(differences: list[str]) -> tuple[str, ...]:
-    more = len(differences) - DIFFERENCES_SHOWN_MAX
+def _shown(differences: list[str], count: int) -> tuple[str, ...]:
+    more = count - DIFFERENCES_SHOWN_MAX
     shown = tuple(differences[:DIFFERENCES_SHOWN_MAX])
     return (
         (*shown, f"and {more:,} more; manage.py check_ledger and check_history name all")

@@ -2,9 +2,12 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
+from django.utils import timezone
 
-from ledger.audit import check_ledger
+from ledger.management.checking import report
+from ledger.models import CheckRun
+from ledger.services import run_check
 
 
 class Command(BaseCommand):
@@ -13,10 +16,5 @@ class Command(BaseCommand):
     help = __doc__
 
     def handle(self, *args: Any, **options: Any) -> None:
-        audit = check_ledger()
-        counts = ", ".join(f"{count} {name}" for name, count in sorted(audit.counts.items()))
-        for difference in audit.differences:
-            self.stderr.write(difference)
-        if not audit.ok:
-            raise CommandError(f"{len(audit.differences)} differences ({counts})")
-        self.stdout.write(f"ledger agrees with the facts: {counts or 'nothing to check yet'}")
+        run = run_check(CheckRun.Check.LEDGER, actor=None, now=timezone.now())
+        report(self, run, "ledger agrees with the facts")
