@@ -95,7 +95,7 @@ def _conversions(counts: Counter[str]) -> Iterator[str]:
         (conversion, sold.yield_id): [sold.alpha_rao, sold.tao_rao] for conversion, sold in result.sold
     }
     counts["conversions"] += len(sales)
-    counts["parts sold"] += len(stored)
+    counts["conversion parts"] += len(stored)
     for names in sorted(stored.keys() | computed.keys()):
         if stored.get(names) != computed.get(names):
             conversion, source = Conversion.objects.get(pk=names[0]), Yield.objects.get(pk=names[1])
@@ -165,7 +165,6 @@ def _check_period(period: Period, previous: Period | None, counts: Counter[str])
         yield f"period {period.key}: {error}"
         return
     counts["yields"] += len(result.parts)
-    counts["conversion parts"] += len(result.sold)
     manifest = build_manifest(
         key=period.key,
         start_at=period.start_at,

@@ -21,7 +21,7 @@ from ledger.documents import TYPES, file_of
 from ledger.facts import SharesDisagree
 from ledger.models import Attribution, CheckRun, Period
 from ledger.queries import statement, year_summary, years_of
-from ledger.readiness import check_day, next_day
+from ledger.readiness import check_day, next_day, standing_differences
 from ledger.services import CannotClose, close_due_days, run_check
 from ledger.statements import Statement
 from ledger.years import YearSummary
@@ -251,7 +251,12 @@ class ChecksPage(Page):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         runs = CheckRun.objects.order_by("check_name", "-pk").distinct("check_name").select_related("run_by")
         kept = [_run_check(run) for run in runs]
-        return super().get_context_data(title="Checks", **{"checks": kept, **kwargs})
+        standing = standing_differences()
+        said = standing and (
+            f"No day closes: {standing.get_check_name_display()} on {standing.started_at:%Y-%m-%d %H:%M} UTC found"
+            f" {_count(standing.difference_count)}, and no later run over everything was without."
+        )
+        return super().get_context_data(title="Checks", **{"checks": kept, "standing": said, **kwargs})
 
 
 class ChecksRun(ChecksPage):

@@ -61,7 +61,7 @@ def test_le8_every_check_agrees_with_what_was_closed() -> None:
     assert run("check_conversions") == "conversions agree with the facts: nothing yet\n"
     close_two_days()
     assert run("check_attribution") == "attributions agree with the facts: 3 attributions\n"
-    assert run("check_conversions") == "conversions agree with the facts: 2 conversions, 3 parts sold\n"
+    assert run("check_conversions") == "conversions agree with the facts: 3 conversion parts, 2 conversions\n"
     assert "3 attributions, 6 commission lines" in run("check_ledger")
     assert list(CheckRun.objects.order_by("pk").values_list("check_name", "difference_count")) == [
         (Check.CONVERSIONS, 0),
@@ -229,10 +229,12 @@ def test_le8_the_page_shows_the_last_runs_and_runs_them() -> None:
     page = client.get(reverse("admin:ledger_checks")).content.decode()
     assert "1 difference: approve nothing, and no day closes (nothing yet)." in page
     assert "the sale of block 30" in page
+    assert "No day closes: Conversions on 2025-03-01 12:00 UTC found 1 difference, and no later run" in page
     assert "by the scheduler or a command" in page
     page = client.post(reverse("admin:ledger_checks_run")).content.decode()
     assert "by staff" in page
     assert "It agrees with the facts" in page
+    assert "No day closes" not in page
     assert CheckRun.objects.order_by("-pk")[0].ok
     assert standing_differences() is None
 

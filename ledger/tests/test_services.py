@@ -633,6 +633,7 @@ def test_le6_the_checklist_names_every_condition() -> None:
         "Follows the last closed period",
         "One currency per pool and side",
         "The ledger adds up",
+        "The checks found no difference",
     ]
     assert all(check.detail for check in ready.checks)
     assert next_day() == DAY_ONE
