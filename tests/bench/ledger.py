@@ -1,5 +1,5 @@
 """A day's takes split exactly over 20,000 delegators, against the definition and against streaming the same bytes; a block
-explained, against a block without epochs; and such a day in the database (`closing`).
+explained, against a block without epochs; pages and PDFs of statements; and such a day in the database (`closing`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,14 @@ import statistics
 import time
 
 import numpy as np
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
+from chain.models import Yield
+from ledger.models import CommissionLine
 from ledger.queries import explain_block
 from ledger.shares import OPEN, PoolTable, Row
 from tests.bench import closing
@@ -21,7 +28,7 @@ DELEGATORS, POOLS, EPOCHS, BLOCKS_PER_EPOCH = 20_000, 128, 20, 360
 CHANGES = 40
 # Pools of which an epoch is split by the definition, too.
 SAMPLES = 5
-EXPLAINED = 40
+EXPLAINED = PAGES = 40
 
 
 def plain_split(total: int, weights: list[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -89,8 +96,6 @@ def split_a_day() -> None:
 
 def explain() -> None:
     """Explain blocks of the demonstration, one by one."""
-    from chain.models import Yield
-
     busy = list(Yield.objects.order_by("-block_id").values_list("block_id", flat=True).distinct()[:EXPLAINED])
     quiet = [block - 1 for block in busy]
     p95 = []
@@ -104,8 +109,44 @@ def explain() -> None:
     report("ledger.explain_p95_ms, against blocks without epochs", p95[0], "ms", p95[1])
 
 
+def statements() -> None:
+    """Open the pages of statements and blocks of the demonstration, and draw statements, a page and a file each time."""
+    client = Client(SERVER_NAME="localhost")
+    client.force_login(User.objects.get(username="olivia"))
+    lines = (
+        CommissionLine.objects.values_list("period__key", "partner__slug").order_by("period__key").distinct()
+    )
+    blocks = Yield.objects.order_by("-block_id").values_list("block_id", flat=True).distinct()[:EXPLAINED]
+    list_p95, _ = opened(client, [reverse("admin:ledger_period_changelist")] * PAGES)
+    pages = {
+        "ledger.statement_page": [reverse("admin:ledger_statement", args=line) for line in lines],
+        "ledger.statement_pdf": [
+            reverse("admin:ledger_statement_file", args=[*line, "pdf"]) for line in lines
+        ],
+        "ledger.explain_page": [reverse("admin:ledger_block", args=[block]) for block in blocks],
+    }
+    for name, urls in pages.items():
+        p95, queries = opened(client, urls)
+        report(f"{name}_p95_ms, against the list of periods", p95, "ms", list_p95)
+        print(f"# {name}: {len(urls)} of them, at most {queries} queries", flush=True)
+
+
+def opened(client: Client, urls: list[str]) -> tuple[float, int]:
+    """Open pages one by one: the 95th percentile of milliseconds, and the most queries of any."""
+    times, queries = [], 0
+    for url in [*urls[:3], *urls]:
+        with CaptureQueriesContext(connection) as asked:
+            started = time.perf_counter()
+            if client.get(url).status_code != 200:
+                raise SystemExit(f"{url} is not there")
+            times.append((time.perf_counter() - started) * 1_000)
+        queries = max(queries, len(asked))
+    return statistics.quantiles(times[3:], n=20)[-1], queries
+
+
 def run() -> None:
     """Report all. The day in the database is last: it makes two and a half million positions."""
     split_a_day()
     explain()
+    statements()
     closing.run()
