@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import BigAutoField
 from django.utils import timezone
 from django.utils.text import format_lazy
 from import_export.forms import ConfirmImportForm
@@ -488,6 +489,18 @@ class RuleForm(ReasonForm):
             "applies_until_block",
             "is_active",
         )
+
+
+class KnownChoiceField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    """A choice of rows that is shown again only if it can be one: the list to choose from looks it up as it was sent."""
+
+    def prepare_value(self, value: Any) -> Any:
+        """Leave out what is no number of a row."""
+        try:
+            BigAutoField().to_python(value)
+        except ValidationError:
+            return None
+        return super().prepare_value(value)
 
 
 class WalletForm(ReasonForm):

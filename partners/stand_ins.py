@@ -28,6 +28,12 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = 
 ORDER BY 1, 2"""  # noqa: S608 (our constant)
 
 
+_SWITCHED_OFF = """
+SELECT c.relname::text, t.tgname::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+WHERE c.relnamespace = 'public'::regnamespace::oid AND c.relname = ANY (%s::text[]) AND t.tgenabled NOT IN ('O', 'A')
+ORDER BY 1, 2"""
+
+
 def _of_extension(catalogue: str, number: str, function: str, types: str) -> str:
     """SQL: an extension brought it, and it is written in C or takes a type of that extension. Anything can be handed to an
     extension, so that alone excuses nothing."""
@@ -71,6 +77,12 @@ def in_place_of(tables: Collection[str], views: Collection[str]) -> Iterator[str
     for view in views:
         if view in there and there[view][0] != "v":
             yield f"the view public.{view} is {_name(there[view][0])}"
+
+
+def switched_off(tables: Collection[str]) -> Iterator[str]:
+    """Triggers of these tables of the schema public that do not fire: what happens meanwhile leaves no trace."""
+    for table, trigger in _rows(_SWITCHED_OFF, tables):
+        yield f"the trigger {trigger} of public.{table} is switched off: what was done meanwhile is in no history"
 
 
 def in_place_of_postgres() -> Iterator[str]:

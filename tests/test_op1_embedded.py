@@ -134,6 +134,11 @@ def test_op1_the_applications_role_owns_no_table_and_cannot_get_behind_a_trigger
             "ALTER TABLE ledger_posting DROP CONSTRAINT posting_not_zero",
             "DROP TABLE partners_seal CASCADE",
             "SET ROLE rakeback_owner",
+            "CREATE TEMPORARY TABLE change (x int)",
+            "CREATE FUNCTION pg_temp.forge() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+            "CREATE FUNCTION public.forge() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+            "CREATE TABLE public.change (x int)",
+            "CREATE SCHEMA forged",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(tried.encode())

@@ -59,6 +59,11 @@ class RecordedAdmin(CarefulAdmin):
     empty_title = ""
     empty_text = ""
 
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer rows by a field that shows only what can be one."""
+        kwargs.setdefault("form_class", forms.KnownChoiceField)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
     def changeform_view(
         self,
         request: HttpRequest,

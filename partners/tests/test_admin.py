@@ -308,6 +308,30 @@ def test_pa4_a_wallet_changes_hands_only_with_a_reason(operator: Client) -> None
     assert Change.objects.filter(what="update").get().reason == "Moved to New"
 
 
+@pytest.mark.parametrize("sent", ["x", "1.5", "9" * 40, "-1", "", "\u0661"])
+def test_ui9_a_choice_that_is_no_row_is_refused_on_the_page(operator: Client, sent: str) -> None:
+    partner = make_partner()
+    wallet = make_wallet(partner, 2)
+    forms = {
+        reverse("admin:partners_agreement_add"): agreement_form(partner) | {"partner": sent},
+        reverse("admin:partners_wallet_add"): wallet_form(partner) | {"partner": sent},
+        reverse("admin:partners_wallet_change", args=[wallet.pk]): wallet_form(partner, 2)
+        | {"partner": sent},
+        reverse("admin:partners_rule_add"): {
+            "agreement": sent,
+            "kind": "WALLET",
+            "priority": 1,
+            "applies_from_block": 5,
+        },
+    }
+    before = everything()
+    for url, form in forms.items():
+        page = operator.post(url, form)
+        assert page.status_code == 200, url
+        assert "valid choice" in page.content.decode() or "required" in page.content.decode()
+    assert everything() == before
+
+
 def test_pa6_the_history_page_shows_who_when_what_and_why(operator: Client) -> None:
     partner = make_partner()
     url = reverse("admin:partners_partner_change", args=[partner.pk])

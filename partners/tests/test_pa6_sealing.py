@@ -239,6 +239,43 @@ def test_pa6_a_view_that_shows_another_history_is_found() -> None:
         transaction.set_rollback(True)
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (
+            """ALTER TABLE partners_ruleevent DROP CONSTRAINT partners_ruleevent_pkey;
+            ALTER TABLE partners_ruleevent DISABLE TRIGGER USER;
+            INSERT INTO partners_ruleevent SELECT * FROM partners_ruleevent LIMIT 1;
+            ALTER TABLE partners_ruleevent ENABLE TRIGGER USER""",
+            "the rest could not be read: more than one row",
+        ),
+        ("ALTER TABLE partners_walletevent DROP COLUMN pgh_label CASCADE", "the rest could not be read"),
+        (
+            "ALTER TABLE partners_agreement DISABLE TRIGGER ALL",
+            "of public.partners_agreement is switched off",
+        ),
+        (
+            "ALTER TABLE partners_walletevent DISABLE TRIGGER history_sealed",
+            "history_sealed of public.partners_walletevent",
+        ),
+        (
+            "ALTER TABLE partners_seal ENABLE REPLICA TRIGGER history_append_only",
+            "history_append_only of public.partners_seal",
+        ),
+    ],
+)
+def test_pa6_what_keeps_the_verifier_or_the_history_from_working_is_a_difference(
+    damage: str, said: str
+) -> None:
+    live_a_little()
+    connection.check_constraints()
+    assert check_history().ok
+    with transaction.atomic():
+        sql(damage)
+        assert any(said in difference for difference in check_history().differences)
+        transaction.set_rollback(True)
+
+
 # --- behind the history ---------------------------------------------------------------------------------
 
 

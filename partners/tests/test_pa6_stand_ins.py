@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 from django.db import connection
 
-from partners import sealing, services
+from partners import services
 from partners.models import Change, Wallet
 from partners.sealing import check_history, newest_head
 from partners.tests.factories import make_agreement, make_partner, make_wallet
@@ -50,8 +52,7 @@ def shown() -> list[str]:
 
 def make_view_anew() -> None:
     """Make the view as the migrations do, with whatever stands in the place of what it names."""
-    sql("DROP VIEW partners_change")
-    sql(sealing._VIEW.replace("CREATE TEMPORARY VIEW change_as_migrated", "CREATE VIEW partners_change"))
+    sql(import_module("partners.migrations.0022_changes_in_order").VIEW)
 
 
 def overload_to_jsonb(special: str, instead: str) -> None:

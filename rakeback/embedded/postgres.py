@@ -18,7 +18,8 @@ _UNSAFE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 _READY_LINE = 7
 # Makes the cluster and the two roles; nothing else signs in as it.
 SUPERUSER = "postgres"
-# The tables of an installation from before there was an owner are given to it.
+# The tables of an installation from before there was an owner are given to it. Who may make a temporary table may put a
+# trigger on it, from within which history could be written as if a change had been made.
 _CREATE_DATABASE = rf"""
 SELECT format('CREATE ROLE %I LOGIN', name) FROM unnest(ARRAY['{DATABASE_OWNER}', '{DATABASE_USER}']) AS name
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
@@ -26,6 +27,7 @@ SELECT 'CREATE DATABASE {DATABASE_NAME}'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE_NAME}') \gexec
 ALTER DATABASE {DATABASE_NAME} OWNER TO {DATABASE_OWNER};
 \connect {DATABASE_NAME}
+REVOKE TEMPORARY ON DATABASE {DATABASE_NAME} FROM PUBLIC;
 REASSIGN OWNED BY {DATABASE_USER} TO {DATABASE_OWNER};
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {DATABASE_USER};
 GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {DATABASE_USER};
