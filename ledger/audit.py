@@ -87,9 +87,10 @@ def _conversions(counts: Counter[str]) -> Iterator[str]:
     convert(lots, sales, read_handovers(first, last), result)
     stored = {
         (conversion, source): amounts
-        for conversion, source, *amounts in ConversionAllocation.objects.values_list(
-            "conversion_id", "source_id", "alpha_rao", "tao_rao"
-        )
+        # Of no day that closes meanwhile.
+        for conversion, source, *amounts in ConversionAllocation.objects.filter(
+            conversion__block__number__lte=last
+        ).values_list("conversion_id", "source_id", "alpha_rao", "tao_rao")
     }
     computed = {
         (conversion, sold.yield_id): [sold.alpha_rao, sold.tao_rao] for conversion, sold in result.sold

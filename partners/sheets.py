@@ -80,7 +80,7 @@ class Record(NamedTuple):
 class Sheet:
     """The names in the first row, and all rows below it that are not blank, each with as many cells.
 
-    The rows of a long list wait in a temporary file, so that it takes no more memory than a short one.
+    The rows of a long list wait in a temporary file, a thousand at a time in memory.
     """
 
     def __init__(self, names: list[str], records: Iterable[Record] = ()) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from io import StringIO
 
 import pytest
@@ -11,9 +11,11 @@ from django.db import IntegrityError, connection, transaction
 from django.urls import reverse
 
 from ledger import audit, tasks
+from ledger.calculation import Handover
+from ledger.facts import read_handovers
 from ledger.models import Attribution, CheckRun, ConversionAllocation, Period
 from ledger.readiness import check_day, standing_differences
-from ledger.services import CannotClose, attribute_yields, check_blocks, close_due_days, run_check
+from ledger.services import CannotClose, attribute_yields, check_blocks, close_day, close_due_days, run_check
 from ledger.tests.factories import (
     HOTKEY,
     NOW,
@@ -25,7 +27,7 @@ from ledger.tests.factories import (
     make_yield,
 )
 from ledger.tests.test_admin import sign_in
-from ledger.tests.test_worked_example import ANN, close_two_days
+from ledger.tests.test_worked_example import ANN, build_two_days, close_two_days
 from tests.guards import refused, sql, tamper
 
 pytestmark = pytest.mark.django_db
@@ -137,6 +139,20 @@ def test_le8_conversions_are_played_through_swaps_of_keys_and_over_days() -> Non
     ]
     assert audit.check_conversions().ok
     assert audit.check_ledger().ok
+
+
+def test_le8_a_day_that_closes_while_it_is_checked_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    build_two_days()
+    attribute_yields(now=NOW)
+    close_day(day=date(2025, 1, 1), actor=None, now=NOW)
+
+    def close_meanwhile(first: int, last: int) -> list[Handover]:
+        close_day(day=date(2025, 1, 2), actor=None, now=NOW)
+        return read_handovers(first, last)
+
+    monkeypatch.setattr("ledger.audit.read_handovers", close_meanwhile)
+    assert audit.check_conversions().differences == []
+    assert Period.objects.count() == 2
 
 
 def test_le8_an_error_is_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
