@@ -18,7 +18,8 @@ from chain.units import BLOCK_MAX
 from ledger.attribution import RULESETS, Part, digest
 from ledger.calculation import Calculation, OpenLot, convert
 from ledger.facts import Holders, SharesDisagree, read_handovers, read_sales, shares_of
-from ledger.manifest import build_manifest, content_hash, frozen_book, winner_row
+from ledger.hashing import content_hash
+from ledger.manifest import build_manifest, frozen_book, winner_row
 from ledger.models import (
     Account,
     Attribution,

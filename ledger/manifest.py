@@ -7,7 +7,6 @@ The rules are kept in full: a closed period can be recomputed after every later 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -19,22 +18,13 @@ from chain.gaps.queries import accepted_doubts, lost_beside, lost_count
 from chain.models import Block, Conversion, Yield
 from ledger.attribution import RULESET, Held, Won
 from ledger.calculation import Calculation
+from ledger.hashing import canonical_json
 from ledger.models import Attribution, Period
 from partners.matching import AgreementTerms, RuleBook, RuleTerms, WalletTerms
 from partners.models import Partner
 from partners.rates import Aggregation
 
 MANIFEST_VERSION = 1
-
-
-def canonical_json(value: object) -> str:
-    """Write JSON in the one spelling that is hashed: sorted keys, no spaces, ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-
-
-def content_hash(value: object) -> str:
-    """Hash a JSON-able value by its canonical spelling, SHA-256."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def build_manifest(

@@ -6,7 +6,6 @@ Pure. The hash covers everything in the statement but itself, so page, JSON and 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from chain.fiat.quotes import format_money, value_of
+from ledger import hashing
 from partners.rates import Basis
 from partners.texts import quote
 
@@ -169,7 +169,7 @@ class Statement:
     @property
     def content_hash(self) -> str:
         """SHA-256 of the content as JSON with sorted keys and no spaces."""
-        return hash_of(self._content())
+        return hashing.content_hash(self._content())
 
     def to_dict(self) -> dict[str, Any]:
         """Give the statement as JSON-able values."""
@@ -207,12 +207,6 @@ class Statement:
             for line in self.lines
         ]
         return write_csv([columns, *rows])
-
-
-def hash_of(content: object) -> str:
-    """SHA-256 of JSON-able content as JSON with sorted keys and no spaces."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def cents(value: Decimal) -> str:

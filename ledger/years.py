@@ -11,7 +11,8 @@ from itertools import groupby
 from typing import Any
 
 from chain.fiat.quotes import format_money, sum_of
-from ledger.statements import UsdPrice, cents, hash_of, write_csv
+from ledger import hashing
+from ledger.statements import UsdPrice, cents, write_csv
 
 CSV_COLUMNS = (
     "partner",
@@ -121,7 +122,7 @@ class YearSummary:
     @property
     def content_hash(self) -> str:
         """SHA-256 of the amounts of all days; prices, which may come later, are no part of it."""
-        return hash_of(self._content())
+        return hashing.content_hash(self._content())
 
     def _content(self) -> dict[str, Any]:
         return {

@@ -18,7 +18,8 @@ from chain.garbage import no_collection
 from chain.locks import Lock, hold
 from ledger.calculation import Calculation, calculate, pools_before
 from ledger.facts import SharesDisagree, read_earned, read_handovers, read_month, read_open_lots, read_sales
-from ledger.manifest import build_manifest, content_hash, day_key
+from ledger.hashing import content_hash
+from ledger.manifest import build_manifest, day_key
 from ledger.models import (
     Account,
     Attribution,

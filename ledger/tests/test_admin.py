@@ -197,7 +197,7 @@ def test_ui3_no_page_opens_without_its_right(name: str, arguments: list[object])
     assert Client().get(url).status_code == 302
 
 
-def test_le8_the_checks_say_that_all_agrees_and_write_nothing() -> None:
+def test_le8_the_checks_say_that_all_agrees() -> None:
     close_two_days()
     client = sign_in("check_period")
     assert "Run the checks" in text_of(client, reverse("admin:ledger_checks"))
